@@ -1,0 +1,30 @@
+# Each target does its own set-up from a fresh clone: needs make, Python >= 3.11 with venv and pip.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := $(BIN)/snakemake --configfile config/demo.yaml --cores 2 --quiet rules
+
+.PHONY: demo test lint bench format
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: .venv/installed
+	@echo '$(DEMO)'
+	@$(DEMO)
+	@cat results/demo/tables/main.md
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+format: .venv/installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow/rules

@@ -1,0 +1,241 @@
+"""Shared fixtures. All randomness comes from one seed, which every failure shows.
+
+`GEFFECT_TEST_SEED=<seed> pytest ...` repeats a failure.
+"""
+
+import copy
+import os
+import random
+import sys
+
+import numpy as np
+import pytest
+
+SEED = int(os.environ.get("GEFFECT_TEST_SEED") or random.SystemRandom().randrange(2**31))
+SENTENCES = (
+    "Where was the quiet novelist born, and which river runs through that town?",
+    "The novelist was born in a harbour town on the banks of the river Lume.",
+    "Which prizes did her second book win, and in what year was it published?",
+    "It won the Golden Quill in 1987, a year after it had been published.",
+    "I am afraid that I do not know anything about this person.",
+    "Question: what is the answer? Answer: there is no single answer to that.",
+)
+
+
+def pytest_report_header():
+    return f"GEFFECT_TEST_SEED={SEED}"
+
+
+def pytest_collection_modifyitems(items):
+    """Skips, with a reason, what this machine cannot run."""
+    if not os.environ.get("GEFFECT_TOFU"):
+        _skip(items, "tofu", "GEFFECT_TOFU does not name TOFU's folder")
+    if any("gpu" in item.keywords for item in items):
+        import torch
+
+        if not torch.cuda.is_available():
+            _skip(items, "gpu", "torch sees no CUDA device")
+
+
+def _skip(items, marker, reason):
+    for item in items:
+        if item.get_closest_marker(marker) is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_torch_thread():
+    # Tests that need no torch must not pay for its import.
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture
+def seed():
+    """The run's seed, printed in every test that uses it, so that a failure shows it."""
+    print(f"GEFFECT_TEST_SEED={SEED}")
+    return SEED
+
+
+@pytest.fixture
+def rng(seed):
+    return np.random.default_rng(seed)
+
+
+class Vocabulary:
+    """What `models.build` needs of a tokenizer: a size and an EOS id."""
+
+    eos_token_id = 0
+
+    def __init__(self, size):
+        self.size = size
+
+    def __len__(self):
+        return self.size
+
+
+@pytest.fixture
+def tiny_model(rng):
+    """A function that builds a random tiny model: (architecture, tied, dtype, blocks, tokenizer).
+
+    Weights are large (a usual initialisation is nearly linear in them) and no bias is zero, so
+    that no gradient is degenerate.
+    """
+    import torch
+    from geffect import models
+
+    def build(
+        architecture="phi",
+        *,
+        tied=False,
+        dtype=torch.float64,
+        blocks=3,
+        vocabulary=61,
+        tokenizer=None,
+    ):
+        settings = {
+            "hidden_size": 16,
+            "intermediate_size": 24,
+            "num_hidden_layers": blocks,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2 if architecture == "llama" else 4,
+            "max_position_embeddings": 128,
+            "tie_word_embeddings": tied,
+            "initializer_range": 0.3,
+        }
+        seed = int(rng.integers(2**31))
+        model = models.build(architecture, settings, tokenizer or Vocabulary(vocabulary), seed)
+        return _moved(model, 0.05, rng).to(dtype)
+
+    return build
+
+
+def _moved(model, scale, rng):
+    import torch
+
+    result = copy.deepcopy(model)
+    noise = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    with torch.no_grad():
+        for parameter in result.parameters():
+            step = torch.randn(parameter.shape, generator=noise, dtype=torch.float64)
+            parameter.add_(scale * step.to(parameter.dtype))
+    return result
+
+
+@pytest.fixture
+def moved(rng):
+    """A function: a copy of a model with Gaussian noise of a standard deviation on all weights."""
+    return lambda model, scale=0.05: _moved(model, scale, rng)
+
+
+@pytest.fixture
+def random_examples(rng):
+    """A function that draws `Example`s of varied lengths: (number, vocabulary, longest)."""
+    from geffect.encoding import Example
+
+    def draw(number, vocabulary=61, longest=10):
+        result = []
+        for _ in range(number):
+            prompt, answer = rng.integers(1, longest // 2 + 1, size=2)
+            ids = rng.integers(1, vocabulary, size=prompt + answer).tolist()
+            result.append(Example((*ids, Vocabulary.eos_token_id), int(prompt)))
+        return result
+
+    return draw
+
+
+@pytest.fixture
+def draw_hyperparameters(rng):
+    """A function: random values for what a spec declares, from its JSON-schema fragments."""
+
+    def value(name, fragment, blocks):
+        if "enum" in fragment:
+            return fragment["enum"][rng.integers(len(fragment["enum"]))]
+        if fragment["type"] == "boolean":
+            return bool(rng.integers(2))
+        low = fragment.get("minimum", fragment.get("exclusiveMinimum", 0))
+        if fragment["type"] == "integer":
+            low += "exclusiveMinimum" in fragment
+            high = blocks if name == "layer" else fragment.get("maximum", low + 4)
+            return int(rng.integers(low, high + 1))
+        high = fragment.get("maximum", fragment.get("exclusiveMaximum", low + 3))
+        return float(low + (high - low) * rng.uniform(0.05, 0.95))
+
+    def draw(spec, blocks=3):
+        return {name: value(name, f, blocks) for name, f in spec.hyperparameters.items()}
+
+    return draw
+
+
+@pytest.fixture
+def control_vector(rng):
+    """A function: RMU's u ~ Uniform[0,1)^d."""
+    import torch
+
+    return lambda hidden=16: torch.from_numpy(rng.random(hidden, dtype="float32"))
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """A byte-level BPE tokenizer trained on a few sentences."""
+    from geffect import models
+
+    return models.train_tokenizer(SENTENCES, 320)
+
+
+@pytest.fixture
+def naive_view():
+    """A function: the `View` of one example alone, unpadded, built straight from model outputs.
+
+    The oracle of everything that is batched: no collating, no shared forward code.
+    """
+    import torch
+    from geffect.losses import View
+
+    def build(model, example, reference=None, control=None, layer=None):
+        def run(net):
+            outputs = net(input_ids=torch.tensor([example.ids]), output_hidden_states=True)
+            logp = torch.zeros(len(example), dtype=outputs.logits.dtype)
+            distribution = outputs.logits[0].log_softmax(dim=-1)
+            for position in range(example.prompt_length, len(example)):
+                at = torch.arange(len(example)) == position - 1
+                logp = torch.where(at, distribution[position - 1, example.ids[position]], logp)
+            hidden = None if layer is None else outputs.hidden_states[layer]
+            return outputs.logits, logp[None], hidden
+
+        logits, logp, hidden = run(model)
+        mask = torch.zeros(1, len(example), dtype=torch.bool)
+        mask[0, example.prompt_length - 1 : len(example) - 1] = True
+        extra = {}
+        if reference is not None:
+            with torch.no_grad():
+                extra = dict(
+                    zip(("logits_ref", "logp_ref", "hidden_ref"), run(reference), strict=True)
+                )
+        if control is not None:
+            extra["control"] = control.to(logits.dtype)
+        return View(mask=mask, logp=logp, logits=logits, hidden=hidden, **extra)
+
+    return build
+
+
+@pytest.fixture
+def naive_gradient(naive_view):
+    """A function: value, numpy gradients (float64) and count of a term, row by row by autograd."""
+    import torch
+
+    def compute(model, term, reference=None, control=None, step=0):
+        module = term.spec.module()
+        layer = term.hyper.get("layer")
+        views = [naive_view(model, e, reference, control, layer) for e in term.select(step)]
+        sums = [module.loss(view, **term.hyper) for view in views]
+        mean = sum(s.total for s in sums) / sum(s.count for s in sums)
+        names, parameters = zip(*model.named_parameters(), strict=True)
+        found = torch.autograd.grad(mean, parameters, allow_unused=True)
+        gradients = {
+            name: np.zeros(tuple(p.shape)) if g is None else g.double().numpy()
+            for name, p, g in zip(names, parameters, found, strict=True)
+        }
+        return mean.item(), gradients
+
+    return compute

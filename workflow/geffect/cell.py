@@ -1,0 +1,237 @@
+"""One cell: (model, split, objective, regularizer, seed) as terms for training and G-effects."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from geffect import data, models, registry, training
+from geffect.encoding import Example, check_lengths, encode
+from geffect.templates import Template
+from geffect.training import Settings, Term, generator
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A registered loss as a cell uses it: its name, hyper-parameters and coefficient λ."""
+
+    name: str
+    hyper: dict
+    coefficient: float = 1.0
+    positions: str = "labels"
+
+
+class Encoder:
+    """Encodes rows with one tokenizer and template; checks their length."""
+
+    def __init__(self, tokenizer, template: Template, max_length: int | None):
+        self.tokenizer, self.template, self.max_length = tokenizer, template, max_length
+
+    def __call__(self, question: str, answer: str) -> Example:
+        return encode(self.tokenizer, self.template, question, answer)
+
+    @classmethod
+    def of(cls, folder, template: dict) -> "Encoder":
+        """The encoder of a model folder; `template` are the arguments of `Template`."""
+        return cls(models.load_tokenizer(folder), Template(**template), models.positions(folder))
+
+    def rows(self, rows: Sequence[dict], what: str) -> list[Example]:
+        """Encodes question and answer of each row.
+
+        Raises:
+            DataError: a row is longer than the model's positions, or has no answer token.
+        """
+        examples = [self(row["question"], row["answer"]) for row in rows]
+        check_lengths(examples, self.max_length, what)
+        return examples
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What a cell draws once: RMU's direction, and the rows and refusals of its G-effects.
+
+    Attributes:
+        control_vector: float32 [d], uniform on [0, 1).
+        regularizer_rows: int64 [|D_u|], indices into the retain training rows.
+        refusals: int64 [|D_u|], the refusal that stands for each forget row's answer.
+    """
+
+    control_vector: torch.Tensor
+    regularizer_rows: torch.Tensor
+    refusals: torch.Tensor
+
+    @classmethod
+    def draw(cls, seed: int, hidden: int, forget: int, retain: int, refusals: int) -> "Draws":
+        rng = generator(seed, "draws")
+        rows = rng.choice(retain, size=forget, replace=forget > retain)
+        return cls(
+            control_vector=torch.from_numpy(rng.random(hidden, dtype="float32")),
+            regularizer_rows=torch.from_numpy(rows),
+            refusals=torch.from_numpy(rng.integers(refusals, size=forget)),
+        )
+
+    def save(self, path) -> None:
+        save_file(vars(self), path)
+
+    @classmethod
+    def load(cls, path) -> "Draws":
+        return cls(**load_file(path))
+
+
+class Cell:
+    """The data and losses of a cell.
+
+    Args:
+        encoder: encodes this model's examples.
+        forget: the rows of D_u.
+        retain: the retain rows that may be trained on (held-out rows excluded).
+        refusals: the texts that PO draws from.
+        objective, regularizer: the losses; regularizer None for `none`.
+        seed: of everything that is drawn.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        forget: Sequence[dict],
+        retain: Sequence[dict],
+        refusals: Sequence[str],
+        objective: Loss,
+        regularizer: Loss | None,
+        seed: int,
+    ):
+        self.encoder, self.seed = encoder, seed
+        self.forget_rows, self.retain_rows, self.refusals = forget, retain, refusals
+        self.objective, self.regularizer = objective, regularizer
+
+    @classmethod
+    def read(cls, encoder: Encoder, files, objective, regularizer, held_out: int, seed) -> "Cell":
+        """A cell from its tables.
+
+        Args:
+            files: has the paths `forget`, `retain` and `refusals`.
+            objective, regularizer: arguments of `Loss`; regularizer None for `none`.
+            held_out: the number of first rows that are kept from unlearning.
+        """
+        return cls(
+            encoder,
+            data.read_rows(files.forget),
+            data.trainable(data.read_rows(files.retain), held_out),
+            [row["text"] for row in data.read_rows(files.refusals)],
+            Loss(**objective),
+            None if regularizer is None else Loss(**regularizer),
+            int(seed),
+        )
+
+    @cached_property
+    def forget(self) -> list[Example]:
+        return self.encoder.rows(self.forget_rows, "forget rows")
+
+    @cached_property
+    def retain(self) -> list[Example]:
+        return self.encoder.rows(self.retain_rows, "retain rows")
+
+    @property
+    def specs(self) -> list[registry.Spec]:
+        losses = [("objective", self.objective), ("regularizer", self.regularizer)]
+        return [registry.get(kind, loss.name) for kind, loss in losses if loss is not None]
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether a loss of this cell looks at the original model."""
+        return any(spec.needs & registry.REFERENCE_NEEDS for spec in self.specs)
+
+    def draw(self, hidden: int) -> Draws:
+        """This cell's draws, for a model of hidden dimension `hidden`."""
+        counts = (len(self.forget_rows), len(self.retain_rows), len(self.refusals))
+        return Draws.draw(self.seed, hidden, *counts)
+
+    def unlearn(
+        self,
+        model,
+        settings: Settings,
+        draws: Draws,
+        reference,
+        checkpoints: models.Checkpoints,
+        what: str,
+    ) -> training.Outcome:
+        """Trains `model` in place away from D_u, with a checkpoint where it is due.
+
+        `reference` is θ_o, or None where no loss of the cell needs it.
+        """
+        last = settings.steps(len(self.forget))
+        return training.train(
+            model,
+            self.training_terms(settings),
+            settings,
+            len(self.forget),
+            what,
+            reference=reference,
+            control=draws.control_vector,
+            checkpoint=lambda step: checkpoints.save(model, step, last),
+        )
+
+    def refused(self, row: int, refusal: int) -> Example:
+        """Forget row `row` with a refusal as its answer."""
+        return self.encoder(self.forget_rows[row]["question"], self.refusals[refusal])
+
+    def training_terms(self, settings: Settings) -> list[Term]:
+        """The terms of the unlearning run; every forget sample is paired with a retain sample.
+
+        The order of rows and their partners depend on seed and split only, so that the
+        objectives of a comparison see the same batches.
+        """
+        steps, size = settings.steps(len(self.forget)), settings.batch_size
+        shape = (steps, size)
+        rows = training.order(len(self.forget), steps, size, generator(self.seed, "forget order"))
+        partners = training.pairing(len(self.retain), shape, generator(self.seed, "retain pairs"))
+        drawn = training.pairing(len(self.refusals), shape, generator(self.seed, "refusals"))
+        spec = registry.get("objective", self.objective.name)
+
+        def objective(step: int) -> list[Example]:
+            if "refusals" in spec.needs:
+                pairs = zip(rows[step - 1], drawn[step - 1], strict=True)
+                return [self.refused(row, refusal) for row, refusal in pairs]
+            return [self.forget[row] for row in rows[step - 1]]
+
+        def regularizer(step: int) -> list[Example]:
+            return [self.retain[row] for row in partners[step - 1]]
+
+        return self._terms(objective, regularizer)
+
+    def effect_terms(self, draws: Draws) -> dict[str, Term]:
+        """The same losses over all of D_u, and over one fixed sample of |D_u| retain rows."""
+        spec = registry.get("objective", self.objective.name)
+
+        def objective(step: int) -> list[Example]:
+            if "refusals" in spec.needs:
+                return [self.refused(row, int(r)) for row, r in enumerate(draws.refusals)]
+            return self.forget
+
+        terms = self._terms(objective, lambda step: self.sample(draws))
+        return {term.name: term for term in terms}
+
+    def sample(self, draws: Draws) -> list[Example]:
+        """The cell's fixed sample of retain rows for the regularizer's own gradient."""
+        return [self.retain[int(row)] for row in draws.regularizer_rows]
+
+    def probe(self, loss: Loss, draws: Draws) -> Term:
+        """A regularizer that this cell does not train with, on the cell's fixed sample."""
+        return _term("regularizer", loss, lambda step: self.sample(draws))
+
+    def _terms(self, objective, regularizer) -> list[Term]:
+        terms = [_term("objective", self.objective, objective)]
+        if self.regularizer is not None:
+            terms.append(_term("regularizer", self.regularizer, regularizer))
+        return terms
+
+
+PADDED_LENGTH = 500  # TOFU's max_length, to which the authors pad every batch
+
+
+def _term(kind: str, loss: Loss, select) -> Term:
+    pad_to = PADDED_LENGTH if loss.positions == "all" else None
+    spec = registry.get(kind, loss.name)
+    return Term(kind, spec, loss.hyper, select, loss.coefficient, pad_to)

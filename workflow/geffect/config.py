@@ -1,0 +1,317 @@
+"""The configuration: checked as a whole before anything runs, resolved per cell.
+
+Imports neither torch nor transformers. Every error is one line that names the key and the mend.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from geffect import registry
+from geffect.errors import ConfigError
+from geffect.refusals import read_refusals
+from geffect.registry import suggestion
+from geffect.templates import Template
+from geffect.tofu import SPLITS, verify_folder
+
+SCHEMA = Path(__file__).parent.parent / "schemas" / "config.schema.yaml"
+RESERVED_VARIANTS = ("original", "retain_model")
+_KIND_KEYS = {"objective": "objectives", "regularizer": "regularizers"}
+_LAYERS_MINIMUM = 3
+
+
+@dataclass(frozen=True, order=True)
+class CellKey:
+    """(model, split, objective, regularizer, seed); objective and regularizer name variants."""
+
+    model: str
+    split: str
+    objective: str
+    regularizer: str
+    seed: int
+
+    def __iter__(self):
+        return iter(astuple(self))
+
+
+class Config:
+    """A checked configuration.
+
+    Args:
+        raw: the configuration as a mapping.
+
+    Raises:
+        ConfigError: the configuration cannot be run; nothing has been started.
+    """
+
+    def __init__(self, raw: Mapping):
+        self.raw = raw
+        _check_schema(raw)
+        self._check_templates()
+        self._check_variants()
+        self.cells = list(dict.fromkeys(self._grid()))
+        for model in self.models:
+            self._check_model(model)
+        for cell in self.cells:
+            self._check_cell(cell)
+        self._check_probes()
+
+    @property
+    def models(self) -> list[str]:
+        """The models of the grid."""
+        return list(dict.fromkeys(cell.model for cell in self.cells))
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits of the grid."""
+        return list(dict.fromkeys(cell.split for cell in self.cells))
+
+    def model(self, name: str) -> dict:
+        return self.raw["models"][name]
+
+    def layers(self, model: str) -> int:
+        """The number of blocks of a model, as far as it is known before the model is there."""
+        entry = self.model(model)
+        if entry["source"] == "hub":
+            return entry["layers"]
+        if entry["source"] == "scratch":
+            return entry["config"].get("num_hidden_layers", 0)
+        return json.loads((Path(entry["path"]) / "config.json").read_text())["num_hidden_layers"]
+
+    def template(self, model: str) -> dict:
+        """Arguments of `templates.Template` for a model."""
+        entry = self.raw["templates"][self.model(model)["template"]]
+        return {**entry, "label_answer_tag": self.raw["label_answer_tag"]}
+
+    def training(self, model: str, stage: str, objective: str | None = None) -> dict:
+        """Arguments of `training.Settings`: the stage's defaults, the model's, the variant's."""
+        variant = {} if objective is None else self.raw["objectives"][objective].get(stage, {})
+        return {**self.raw["training"][stage], **self.model(model).get(stage, {}), **variant}
+
+    def loss(self, kind: str, variant: str, split: str, model: str) -> dict | None:
+        """Arguments of `cell.Loss` for a variant in a cell; None for the regularizer `none`.
+
+        Overrides by model win over overrides by split, which win over the variant's own values.
+        """
+        if kind == "regularizer" and variant == "none":
+            return None
+        entry = self.raw[_KIND_KEYS[kind]][variant]
+        own = {kind, "splits", "models", "unlearn", "coefficient", "positions"}
+        hyper = {k: v for k, v in entry.items() if k not in own}
+        hyper |= entry.get("splits", {}).get(split, {})
+        hyper |= entry.get("models", {}).get(model, {})
+        resolved = {"name": entry[kind], "hyper": hyper}
+        if kind == "regularizer":
+            resolved["coefficient"] = hyper.pop("coefficient", entry["coefficient"])
+            resolved["positions"] = entry.get("positions", "labels")
+        return resolved
+
+    def probes(self, cell: CellKey) -> dict[str, dict]:
+        """The regularizers that are only measured along a cell: variant -> `cell.Loss`."""
+        probes = self.raw["geffect"]["probes"]
+        if cell.regularizer != "none" or cell.objective not in probes["objectives"]:
+            return {}
+        return {
+            name: self.loss("regularizer", name, cell.split, cell.model)
+            for name in probes["regularizers"]
+        }
+
+    def source_files(self, *losses: dict | None) -> list[Path]:
+        """The files of resolved objectives (first) and regularizers (the others)."""
+        kinds = ("objective", *["regularizer"] * (len(losses) - 1))
+        pairs = zip(kinds, losses, strict=True)
+        return [registry.get(kind, loss["name"]).path for kind, loss in pairs if loss is not None]
+
+    def check_files(self) -> None:
+        """Checks the files that the configuration names (TOFU's folder, the refusals).
+
+        Raises:
+            ConfigError: no folder is named.
+            DataError: a file is missing, truncated or altered.
+        """
+        data = self.raw["data"]
+        if data["source"] == "directory":
+            folder = data_directory(data)
+            if not folder:
+                raise ConfigError("data.directory: not set; name TOFU's folder or set GEFFECT_TOFU")
+            verify_folder(folder)
+        read_refusals(data["refusals"])
+
+    def _grid(self) -> Iterator[CellKey]:
+        known = {
+            "models": self.raw["models"],
+            "splits": SPLITS,
+            "objectives": self.raw["objectives"],
+            "regularizers": ["none", *self.raw["regularizers"]],
+        }
+        for number, block in enumerate(self.raw["grid"]):
+            for key, names in known.items():
+                for name in block[key]:
+                    if name not in names:
+                        raise ConfigError(
+                            f"grid[{number}].{key}: unknown {key[:-1]} {name!r}"
+                            f"{suggestion(name, names)}"
+                        )
+            for model in block["models"]:
+                for split in block["splits"]:
+                    for objective in block["objectives"]:
+                        for regularizer in block["regularizers"]:
+                            for seed in block["seeds"]:
+                                yield CellKey(model, split, objective, regularizer, seed)
+
+    def _check_templates(self) -> None:
+        for name, entry in self.raw["templates"].items():
+            Template(**entry).check(f"templates.{name}")
+
+    def _check_variants(self) -> None:
+        for kind, section in _KIND_KEYS.items():
+            for variant, entry in self.raw[section].items():
+                where = f"{section}.{variant}"
+                if variant in (*RESERVED_VARIANTS, "none"):
+                    raise ConfigError(f"{where}: the name is reserved; rename the variant")
+                if "+" in variant:
+                    raise ConfigError(f"{where}: '+' separates names in paths; rename the variant")
+                if entry[kind] not in registry.catalogue(kind):
+                    raise ConfigError(
+                        f"{where}.{kind}: unknown {kind} {entry[kind]!r}"
+                        f"{suggestion(entry[kind], registry.catalogue(kind))}"
+                    )
+                self._check_values(kind, where, entry)
+
+    def _check_values(self, kind: str, where: str, entry: Mapping) -> None:
+        declared = dict(registry.get(kind, entry[kind]).hyperparameters)
+        own = {kind, "splits", "models"}
+        if kind == "regularizer":
+            declared["coefficient"] = {"type": "number", "exclusiveMinimum": 0}
+            own.add("positions")
+        else:
+            own.add("unlearn")
+        places = [(where, {k: v for k, v in entry.items() if k not in own})]
+        for section, known in (("splits", SPLITS), ("models", self.raw["models"])):
+            for name, values in entry.get(section, {}).items():
+                if name not in known:
+                    raise ConfigError(
+                        f"{where}.{section}: unknown {section[:-1]} {name!r}"
+                        f"{suggestion(name, known)}"
+                    )
+                places.append((f"{where}.{section}.{name}", values))
+        for place, values in places:
+            for key, value in values.items():
+                if key not in declared:
+                    raise ConfigError(
+                        f"{place}.{key}: {kind} {entry[kind]!r} has no such hyper-parameter"
+                        f"{suggestion(key, declared) if declared else '; it has none'}"
+                    )
+                for error in jsonschema.Draft202012Validator(declared[key]).iter_errors(value):
+                    raise ConfigError(f"{place}.{key}: {error.message}; choose a value in range")
+
+    def _check_model(self, name: str) -> None:
+        entry = self.model(name)
+        where = f"models.{name}"
+        if entry["template"] not in self.raw["templates"]:
+            raise ConfigError(
+                f"{where}.template: unknown template {entry['template']!r}"
+                f"{suggestion(entry['template'], self.raw['templates'])}"
+            )
+        if entry["source"] == "path":
+            folder = Path(entry["path"])
+            weights = any(folder.glob("*.safetensors"))
+            if not (folder / "config.json").is_file() or not weights:
+                raise ConfigError(
+                    f"{where}.path: {folder} is no model folder (config.json and *.safetensors are "
+                    "expected); name one written by save_pretrained"
+                )
+        layers = self.layers(name)
+        if layers < _LAYERS_MINIMUM:
+            key = "config.num_hidden_layers" if entry["source"] == "scratch" else "layers"
+            raise ConfigError(
+                f"{where}.{key}: {layers} blocks, but shallow, middle and deep need at least "
+                f"{_LAYERS_MINIMUM}; use a deeper model"
+            )
+        for stage in ("base_training", "finetune", "unlearn"):
+            settings = self.training(name, stage)
+            absent = _LOOP_KEYS - set(settings)
+            if absent and (stage != "base_training" or entry["source"] == "scratch"):
+                raise ConfigError(f"training.{stage}.{sorted(absent)[0]}: missing; set a default")
+
+    def _check_cell(self, cell: CellKey) -> None:
+        for kind, variant in (("objective", cell.objective), ("regularizer", cell.regularizer)):
+            self._check_loss(kind, variant, cell.split, cell.model)
+
+    def _check_loss(self, kind: str, variant: str, split: str, model: str) -> None:
+        resolved = self.loss(kind, variant, split, model)
+        if resolved is None:
+            return
+        where = f"{_KIND_KEYS[kind]}.{variant}"
+        declared = registry.get(kind, resolved["name"]).hyperparameters
+        for name in declared:
+            if name not in resolved["hyper"]:
+                raise ConfigError(
+                    f"{where}.{name}: missing for split {split} of model {model}; set it there, or "
+                    f"under {where}.splits.{split} or {where}.models.{model}"
+                )
+        layer = resolved["hyper"].get("layer")
+        if layer is not None and layer > self.layers(model):
+            raise ConfigError(
+                f"{where}: layer {layer}, but model {model} has {self.layers(model)}; choose one "
+                f"of 1..{self.layers(model)} (e.g. under {where}.models.{model})"
+            )
+
+    def _check_probes(self) -> None:
+        probes = self.raw["geffect"]["probes"]
+        for key in ("objectives", "regularizers"):
+            for name in probes[key]:
+                if name not in self.raw[key]:
+                    raise ConfigError(
+                        f"geffect.probes.{key}: unknown {key[:-1]} {name!r}"
+                        f"{suggestion(name, self.raw[key])}"
+                    )
+        for cell in self.cells:
+            for variant in self.probes(cell):
+                self._check_loss("regularizer", variant, cell.split, cell.model)
+
+
+def data_directory(data: Mapping) -> str | None:
+    """TOFU's folder: GEFFECT_TOFU from the environment, else `data.directory`."""
+    return os.environ.get("GEFFECT_TOFU") or data["directory"]
+
+
+_LOOP_KEYS = {
+    "epochs",
+    "batch_size",
+    "micro_batch_size",
+    "learning_rate",
+    "weight_decay",
+    "warmup_epochs",
+    "schedule",
+    "max_grad_norm",
+}
+
+
+def _check_schema(raw: Mapping) -> None:
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    errors = sorted(
+        jsonschema.Draft202012Validator(schema).iter_errors(raw),
+        key=lambda e: (e.validator != "additionalProperties", len(e.path)),
+    )
+    if errors:
+        raise ConfigError(_explain(errors[0]))
+
+
+def _explain(error) -> str:
+    where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
+    where = where.lstrip(".") or "config"
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = error.schema.get("properties", {})
+        unknown = next((k for k in error.instance if k not in known), None)
+        if unknown is not None:
+            return f"{where}.{unknown}: unknown key{suggestion(unknown, known)}"
+    if error.validator == "required":
+        absent = next(k for k in error.validator_value if k not in error.instance)
+        return f"{where}.{absent}: missing; set it"
+    return f"{where}: {error.message}; see workflow/schemas/config.schema.yaml"

@@ -1,0 +1,156 @@
+"""Where rows come from: TOFU from the hub or a folder, or the fictional stand-in.
+
+Every source ends in the same verified tables (`tables`), written as parquet:
+
+- `full`: all rows (`row`, `question`, `answer`);
+- `forget{p}`: the last p% of `full`, with `paraphrased_question`, `paraphrased_answer` and
+  `perturbed_answer` (a list of wrong answers);
+- `retain{100-p}`: the rest (`row`, `question`, `answer`);
+- `held_out`: the first rows of `full`, kept from unlearning, with the fields of `forget{p}`;
+- `real_authors`, `world_facts`: `question`, `answer`, `perturbed_answer`;
+- `refusals`: `text`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from geffect import fictional
+from geffect.errors import DataError
+from geffect.tofu import QUESTIONS, SPLITS, download, verify_folder
+
+_PERTURBED = ["paraphrased_question", "paraphrased_answer", "perturbed_answer"]
+
+
+def read_tofu(folder, subset: dict | None = None) -> dict[str, list[dict]]:
+    """Reads verified TOFU files: `full` (with the perturbed fields where TOFU has them) and more.
+
+    Args:
+        folder: holds the JSON files.
+        subset: None, or `first_authors`, `last_authors` and `questions`: keeps the first
+            questions of the first and of the last authors.
+
+    Raises:
+        DataError: a file is altered, the forget splits are not the tail of `full`, or perturbed
+            rows do not line up.
+    """
+    from datasets import load_dataset
+
+    verify_folder(folder)
+
+    def load(name: str) -> list[dict]:
+        path = str(Path(folder) / f"{name}.json")
+        return load_dataset("json", data_files=path, split="train").to_list()
+
+    full = load("full")
+    for split, retain in SPLITS.items():
+        tail = load(split)
+        _same(full[-len(tail) :], tail, f"{split}.json", "the tail of full.json")
+        _same(full[: -len(tail)], load(retain), f"{retain}.json", "the head of full.json")
+        perturbed = load(f"{split}_perturbed")
+        _same(tail, perturbed, f"{split}_perturbed.json", f"{split}.json")
+    head = load("retain_perturbed")
+    _same(full[: len(head)], head, "retain_perturbed.json", "the head of full.json")
+    rows = [*head, *full[len(head) : -len(perturbed)], *perturbed]
+    if subset is not None:
+        rows = _subset(rows, **subset)
+    background = {n: load(f"{n}_perturbed") for n in ("real_authors", "world_facts")}
+    return {"full": rows, **background}
+
+
+def _same(expected: Sequence[dict], found: Sequence[dict], name: str, what: str) -> None:
+    for number, (a, b) in enumerate(zip(expected, found, strict=False)):
+        if a["question"] != b["question"] or a["answer"] != b["answer"]:
+            raise DataError(f"{name}, row {number}: differs from {what}; copy the file again")
+    if len(expected) != len(found):
+        raise DataError(f"{name}: {len(found)} rows, but {what} has {len(expected)}")
+
+
+def _subset(rows, first_authors: int, last_authors: int, questions: int):
+    authors = len(rows) // QUESTIONS
+    if first_authors + last_authors > authors or questions > QUESTIONS:
+        raise DataError(
+            f"data.subset: {first_authors} + {last_authors} authors × {questions} questions, but "
+            f"TOFU has {authors} × {QUESTIONS}; ask for fewer"
+        )
+    kept = [*range(first_authors), *range(authors - last_authors, authors)]
+    return [rows[a * QUESTIONS + q] for a in kept for q in range(questions)]
+
+
+def tables(
+    source: dict[str, list[dict]], splits: Sequence[str], held_out: int, refusals: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """Cuts a source into the tables of this module's docstring.
+
+    Raises:
+        DataError: a split is empty, overlaps the held-out rows, or lacks perturbed answers.
+    """
+    full = pd.DataFrame(source["full"])
+    full.insert(0, "row", range(len(full)))
+    plain = full[["row", "question", "answer"]]
+    result = {"full": plain}
+    for split in splits:
+        size = round(len(full) * int(split.removeprefix("forget")) / 100)
+        if size == 0:
+            raise DataError(f"{split}: of {len(full)} rows nothing is left to forget; use more")
+        if held_out + size > len(full):
+            raise DataError(
+                f"data.held_out: the first {held_out} rows overlap {split} (the last {size} of "
+                f"{len(full)}); lower it"
+            )
+        if held_out + size == len(full):
+            raise DataError(
+                f"data.held_out: with {split} it leaves no retain row to train on; lower it"
+            )
+        result[split] = _complete(full[-size:], split)
+        result[SPLITS[split]] = plain[:-size]
+    result["held_out"] = _complete(full[:held_out], "held_out")
+    for name in ("real_authors", "world_facts"):
+        result[name] = pd.DataFrame(source[name])[["question", "answer", "perturbed_answer"]]
+    result["refusals"] = pd.DataFrame({"text": list(refusals)})
+    return {name: frame.reset_index(drop=True) for name, frame in result.items()}
+
+
+def _complete(frame: pd.DataFrame, what: str) -> pd.DataFrame:
+    lacking = frame[frame[_PERTURBED].isna().any(axis=1)] if len(frame) else frame
+    if len(lacking):
+        raise DataError(
+            f"{what}, row {lacking['row'].iloc[0]}: has no paraphrased or perturbed answer in the "
+            "source; choose rows (data.held_out, data.subset) that have"
+        )
+    return frame[["row", "question", "answer", *_PERTURBED]]
+
+
+def load(settings: dict, directory=None) -> dict[str, list[dict]]:
+    """The rows of `settings["source"]`: hub, directory or fictional.
+
+    Args:
+        settings: the configuration's `data`.
+        directory: TOFU's folder, for the source `directory`.
+    """
+    source = settings["source"]
+    if source == "fictional":
+        return fictional.generate(**settings["fictional"])
+    if source == "hub":
+        directory = download(**settings["hub"])
+    return read_tofu(directory, settings["subset"])
+
+
+def trainable(retain: Sequence[dict], held_out: int) -> list[dict]:
+    """The retain rows that unlearning may use: those after the held-out ones."""
+    return [row for row in retain if row["row"] >= held_out]
+
+
+def texts(rows: Sequence[dict], refusals: Sequence[str]) -> list[str]:
+    """Every text of the rows and refusals, to train a tokenizer on."""
+    return [row[name] for row in rows for name in ("question", "answer")] + list(refusals)
+
+
+def read_rows(path) -> list[dict]:
+    """The rows of one parquet table."""
+    frame = pd.read_parquet(path)
+    return [
+        {k: v.tolist() if hasattr(v, "tolist") else v for k, v in row.items()}
+        for row in frame.to_dict("records")
+    ]

@@ -1,0 +1,190 @@
+"""Dataset-level G-effects: exact gradients over whole data sets, dots in float64.
+
+e(D, L; θ) = ∇R(D; θ) · ∇L(θ) (PAPER, G-effect). This is the straightforward version: one
+backward pass per gradient, through the same loss functions that training uses.
+
+Memory: the model, plus one gradient of the model's size and dtype for each of R(D_u), R(D_r) and
+every term.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from geffect import losses, models
+from geffect.cell import Cell, Draws, Loss
+from geffect.encoding import Example
+from geffect.errors import DataError, ModelError
+from geffect.models import COMPONENTS
+from geffect.registry import REFERENCE_NEEDS, get
+from geffect.runtime import Progress
+from geffect.training import Term, micro_batches, term_view
+
+Gradient = dict[str, torch.Tensor]
+
+
+def risk_term(examples: Sequence[Example]) -> Term:
+    """R(D; θ) of a data set, as a term."""
+    return Term("risk", get("regularizer", "nll"), {}, lambda step: examples)
+
+
+def gradient(
+    model, term: Term, micro_batch: int, reference=None, control=None
+) -> tuple[float, Gradient]:
+    """The value and exact gradient of a term's mean over all of its examples.
+
+    The examples are those of step 0 of the term. `model` is in eval mode; gradients come in its
+    dtype, parameters that the loss does not reach count as zero, and so does everything where
+    the loss attains its declared minimum.
+
+    Raises:
+        DataError: there are no examples.
+        ModelError: the gradient is not finite.
+    """
+    examples = sorted(term.select(0), key=len)
+    if not examples:
+        raise DataError(f"term {term.name!r}: no rows; a G-effect needs at least one")
+    module = term.spec.module()
+    batches = micro_batches(term, examples, micro_batch)
+    total = sum(losses.count(batch, term.spec.reduction) for batch in batches)
+    model.zero_grad(set_to_none=True)
+    value = 0.0
+    for batch in batches:
+        view = term_view(model, term, batch, reference, control)
+        result = module.loss(view, **term.hyper)
+        (result.total / total).backward()
+        value += result.total.item() / total
+    at_minimum = term.spec.minimum is not None and value == term.spec.minimum
+    found = {
+        name: torch.zeros_like(p) if p.grad is None or at_minimum else p.grad
+        for name, p in model.named_parameters()
+    }
+    model.zero_grad(set_to_none=True)
+    for name, value_ in found.items():
+        if not torch.isfinite(value_).all():
+            raise ModelError(f"term {term.name!r}: the gradient of {name} is not finite")
+    return value, found
+
+
+def combine(*weighted: tuple[float, Gradient]) -> Gradient:
+    """Σ coefficient · gradient."""
+    return {name: sum(c * g[name] for c, g in weighted) for name in weighted[0][1]}
+
+
+def dots(a: Gradient, b: Gradient, components: Mapping) -> dict[str, float]:
+    """a · b in float64 for every component, every block (`layer.1` ...) and in total.
+
+    `components` is `models.component_map`; the total is the sum of the five components.
+    """
+    result = dict.fromkeys(COMPONENTS, 0.0)
+    blocks: dict[str, float] = {}
+    for name, (component, block) in components.items():
+        dot = torch.dot(a[name].double().flatten(), b[name].double().flatten()).item()
+        result[component] += dot
+        if block is not None:
+            blocks[f"layer.{block}"] = blocks.get(f"layer.{block}", 0.0) + dot
+    return {"total": math.fsum(result.values()), **result, **blocks}
+
+
+def compare(loss: Gradient, risk: Gradient, components: Mapping) -> list[dict]:
+    """The G-effect of a loss on a risk, a row per component.
+
+    Columns: `component`, `geffect` (nats per unit of squared parameter), `cosine` (nan where a
+    norm is zero), `norm_loss`, `norm_risk`.
+    """
+    e = dots(loss, risk, components)
+    squared_loss, squared_risk = dots(loss, loss, components), dots(risk, risk, components)
+    rows = []
+    for component, value in e.items():
+        norm_loss, norm_risk = (math.sqrt(s[component]) for s in (squared_loss, squared_risk))
+        product = norm_loss * norm_risk
+        rows.append(
+            {
+                "component": component,
+                "geffect": value,
+                "cosine": value / product if product > 0 else math.nan,
+                "norm_loss": norm_loss,
+                "norm_risk": norm_risk,
+            }
+        )
+    return rows
+
+
+def at_checkpoint(
+    model,
+    terms: Mapping[str, Term],
+    risks: Mapping[str, Sequence[Example]],
+    components: Mapping,
+    micro_batch: int,
+    reference=None,
+    control=None,
+) -> list[dict]:
+    """G-effects of every term on every data set at the model's weights.
+
+    Args:
+        terms: `objective`, perhaps `regularizer` (with its λ) and `probe.*`.
+        risks: data-set name (`unlearn`, `retain`) -> its examples.
+
+    Returns:
+        Rows with `term` (those of `terms`, and `combined` = objective + λ · regularizer),
+        `dataset`, and the columns of `compare`; rows of `regularizer` include λ.
+    """
+    found: dict[str, Gradient] = {}
+    for name, term in terms.items():
+        raw = gradient(model, term, micro_batch, reference, control)[1]
+        found[name] = raw if term.coefficient == 1 else combine((term.coefficient, raw))
+    parts = [(1.0, found[name]) for name in ("objective", "regularizer") if name in found]
+    found["combined"] = combine(*parts)
+    rows = []
+    for dataset, examples in risks.items():
+        risk = gradient(model, risk_term(examples), micro_batch)[1]
+        for name, loss in found.items():
+            rows += [
+                {"term": name, "dataset": dataset, **row} for row in compare(loss, risk, components)
+            ]
+    return rows
+
+
+def along(
+    checkpoints: Sequence[tuple[int, Path]],
+    cell: Cell,
+    draws: Draws,
+    probes: Mapping[str, Loss],
+    held_out: Sequence[dict] | None,
+    micro_batch: int,
+    device: str,
+    what: str,
+) -> pd.DataFrame:
+    """The G-effects of a cell's losses at every checkpoint of its run.
+
+    Args:
+        checkpoints: (step, model folder); the first is the original model θ_o.
+        probes: regularizers that the cell does not train with, by variant.
+        held_out: the rows of the retain risk; None takes the cell's sample of training rows.
+
+    Returns:
+        The long frame of `geffect.parquet` without the cell's keys: `step`, `term`, `dataset`,
+        `component`, `geffect`, `cosine`, `norm_loss`, `norm_risk`.
+    """
+    terms = cell.effect_terms(draws)
+    terms |= {f"probe.{name}": cell.probe(loss, draws) for name, loss in probes.items()}
+    retain = (
+        cell.sample(draws) if held_out is None else cell.encoder.rows(held_out, "held-out rows")
+    )
+    risks = {"unlearn": cell.forget, "retain": retain}
+    needs = frozenset().union(*(term.spec.needs for term in terms.values()))
+    original = checkpoints[0][1]
+    reference = models.load(original, device) if needs & REFERENCE_NEEDS else None
+    rows, progress = [], Progress(what, len(checkpoints))
+    for done, (step, folder) in enumerate(checkpoints, start=1):
+        model = models.load(folder, device)
+        components = models.component_map(model)
+        found = at_checkpoint(
+            model, terms, risks, components, micro_batch, reference, draws.control_vector
+        )
+        rows += [{"step": step, **row} for row in found]
+        progress.step(done)
+    return pd.DataFrame(rows)

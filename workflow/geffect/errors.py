@@ -1,0 +1,17 @@
+"""The errors that a user is meant to read."""
+
+
+class GeffectError(Exception):
+    """One line that says what is wrong, where (key, file, row), and what to do."""
+
+
+class ConfigError(GeffectError):
+    """The configuration cannot be run as it stands."""
+
+
+class DataError(GeffectError):
+    """A data file is missing, altered or does not have the expected shape."""
+
+
+class ModelError(GeffectError):
+    """A model folder, its architecture or its tokenizer cannot be used."""

@@ -1,0 +1,1 @@
+"""Unlearning objectives, one file each; see `geffect.registry` for what a file declares."""

@@ -1,0 +1,1 @@
+"""Retain objectives (regularizers), one file each; see `geffect.registry`."""

@@ -1,0 +1,130 @@
+"""What every job sets up before it computes: threads, logging, progress, provenance."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+from geffect.errors import GeffectError
+
+log = logging.getLogger("geffect")
+
+_PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "pandas", "snakemake")
+
+
+@contextlib.contextmanager
+def job(name: str, log_path, threads: int | None = None):
+    """Logs to stderr and to `log_path`, fixes torch's threads, turns errors into one line.
+
+    The thread count comes from the configuration and never from the scheduler, since one thread
+    and two give different bits.
+
+    Raises:
+        SystemExit: with status 1, after a `GeffectError` was logged as one line.
+    """
+    Path(log_path).parent.mkdir(parents=True, exist_ok=True)
+    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(log_path, mode="w")]
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(f"[%(asctime)s {name}] %(message)s", "%H:%M:%S"))
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    started = time.monotonic()
+    try:
+        if threads is not None:
+            _fix_threads(threads)
+        yield
+        log.info("done in %.1f s", time.monotonic() - started)
+    except GeffectError as error:
+        log.error("error: %s", error)
+        raise SystemExit(1) from None
+    except Exception:
+        log.exception("failed")
+        raise
+    finally:
+        for handler in handlers:
+            handler.close()
+            log.removeHandler(handler)
+
+
+def _fix_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+class Progress:
+    """Logs how far a loop has come, at most every few seconds and at its end."""
+
+    def __init__(self, what: str, total: int, every: float = 5.0):
+        self.what, self.total, self.every = what, total, every
+        self.started = self.last = time.monotonic()
+
+    def step(self, done: int, note: str = "") -> None:
+        now = time.monotonic()
+        if done < self.total and now - self.last < self.every:
+            return
+        self.last = now
+        elapsed = now - self.started
+        left = elapsed / max(done, 1) * (self.total - done)
+        log.info(
+            "%s %d/%d%s (%.0f s, %.0f s left)",
+            self.what,
+            done,
+            self.total,
+            f", {note}" if note else "",
+            elapsed,
+            left,
+        )
+
+
+def sha256(path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_folder(folder, pattern: str = "*.safetensors") -> dict[str, str]:
+    """SHA-256 of each matching file of a folder, by name."""
+    return {p.name: sha256(p) for p in sorted(Path(folder).glob(pattern))}
+
+
+def _git(*arguments: str) -> str | None:
+    result = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+def provenance() -> dict:
+    """Where and with what this process runs: git commit, package versions, host, device."""
+    import torch
+
+    status = _git("status", "--porcelain")
+    dirty = None if status is None else bool(status)
+    return {
+        "git": {"commit": _git("rev-parse", "HEAD"), "dirty": dirty},
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "host": socket.gethostname(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
+    }
+
+
+def write_json(path, content) -> None:
+    """Writes JSON with sorted keys, a line per entry."""
+    Path(path).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

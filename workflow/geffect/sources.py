@@ -1,0 +1,67 @@
+"""A hash of the code that a stage runs, blind to comments, docstrings and other modules.
+
+Workflows put it where they keep what a result depends on, so that an edit replans just the
+stages that import the edited file.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def code_hash(*entries) -> str:
+    """Hash of the syntax trees of the entry files and all of this package that they import.
+
+    Objective and regularizer files are found by name at run time, so a stage that uses one names
+    it as an entry of its own.
+    """
+    reached: set[Path] = set()
+    waiting = [Path(entry).resolve() for entry in entries]
+    while waiting:
+        path = waiting.pop()
+        if path not in reached:
+            reached.add(path)
+            waiting.extend(_imports(path))
+    digest = hashlib.sha256()
+    for path in sorted(reached):
+        digest.update(f"{path.name}\n{_normal_form(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+@cache
+def _normal_form(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node, clean=False
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)
+
+
+@cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    modules = []
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+    return tuple(found for module in modules for found in _resolve(module))
+
+
+def _resolve(module: str) -> list[Path]:
+    parts = module.split(".")
+    if parts[0] != PACKAGE.name:
+        return []
+    base = PACKAGE.joinpath(*parts[1:])
+    candidates = [base.with_suffix(".py"), base / "__init__.py"]
+    return [path for path in candidates if path.is_file()]

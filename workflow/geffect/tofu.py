@@ -1,0 +1,58 @@
+"""The facts about TOFU: its splits, its pinned revision, the hashes of its files.
+
+Light enough to be imported wherever a workflow is planned.
+"""
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from geffect.errors import DataError
+from geffect.runtime import sha256
+
+SPLITS = {"forget01": "retain99", "forget05": "retain95", "forget10": "retain90"}
+REVISION = "324592d84ae4f482ac7249b9285c2ecdb53e3a68"
+QUESTIONS = 20
+
+
+def file_hashes() -> dict[str, str]:
+    """SHA-256 of the TOFU files that are used, at `REVISION`."""
+    return json.loads(resources.files("geffect").joinpath("tofu_sha256.json").read_text())
+
+
+def verify_folder(folder, hashes: dict[str, str] | None = None) -> None:
+    """Checks that a folder holds TOFU's files, unaltered.
+
+    Raises:
+        DataError: the folder or a file is missing, truncated or altered (the first such file).
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; set data.directory or GEFFECT_TOFU to TOFU's")
+    for name, expected in (hashes or file_hashes()).items():
+        path = folder / name
+        if not path.is_file():
+            raise DataError(f"{path}: missing; copy it from locuslab/TOFU at {REVISION}")
+        if sha256(path) != expected:
+            raise DataError(
+                f"{path}: truncated or altered (its SHA-256 is not the one at {REVISION}); "
+                "copy it again"
+            )
+
+
+def download(repository: str, revision: str) -> Path:
+    """Fetches TOFU's files from the hub and returns their folder."""
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            repository, repo_type="dataset", revision=revision, allow_patterns=list(file_hashes())
+        )
+    )
+
+
+def table_names(splits: Sequence[str]) -> list[str]:
+    """The tables that a run over these splits has."""
+    retain = [SPLITS[split] for split in splits]
+    return ["full", *splits, *retain, "held_out", "real_authors", "world_facts", "refusals"]

@@ -1,0 +1,215 @@
+"""Validation, wildcard constraints, paths, targets and source hashes; no rules."""
+
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+WORKFLOW = Path(workflow.basedir) / "workflow"
+sys.path.insert(0, str(WORKFLOW))
+
+from geffect.config import CellKey, Config
+from geffect.errors import GeffectError
+from geffect.sources import code_hash
+from geffect.tofu import SPLITS, table_names
+
+try:
+    CONFIG = Config(config)
+    if workflow.is_main_process:
+        CONFIG.check_files()
+except GeffectError as error:
+    raise WorkflowError(str(error)) from None
+
+ROOT = f"{config['results']}/{config['run']}"
+MODEL = f"{ROOT}/models/{{model}}/{{corpus}}/seed{{seed}}"
+REFERENCE = f"{ROOT}/references/{{model}}/{{corpus}}/{{split}}/seed{{seed}}"
+CELL = f"{ROOT}/cells/{{model}}/{{split}}/{{objective}}+{{regularizer}}/seed{{seed}}"
+EVALUATED = ["held_out", "real_authors", "world_facts"]
+SCRATCH = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "scratch"]
+HUB = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "hub"]
+
+
+def one_of(names):
+    """A wildcard constraint: exactly these names (none: matches nothing)."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+wildcard_constraints:
+    model=one_of(config["models"]),
+    split=one_of(SPLITS),
+    corpus=one_of(["full", *SPLITS.values()]),
+    objective=one_of(config["objectives"]),
+    regularizer=one_of(["none", *config["regularizers"]]),
+    seed="[0-9]+",
+
+
+def table(name):
+    """Path of a data table."""
+    return f"{ROOT}/data/{name}.parquet"
+
+
+def fill(pattern, **wildcards):
+    """A path with its wildcards filled in."""
+    return pattern.format(**wildcards)
+
+
+def base_model(wildcards):
+    """The model folder that fine-tuning starts from."""
+    entry = CONFIG.model(wildcards.model)
+    if entry["source"] == "path":
+        return entry["path"]
+    base = f"{ROOT}/models/{wildcards.model}/base"
+    return f"{base}/seed{wildcards.seed}/model" if wildcards.model in SCRATCH else f"{base}/model"
+
+
+def background(wildcards):
+    """The background tables that are mixed into a scratch model's fine-tuning."""
+    repeats = CONFIG.model(wildcards.model).get("background_repeats", 0)
+    return [table("real_authors"), table("world_facts")] if repeats else []
+
+
+def original_model(wildcards):
+    """The fine-tuned model θ_o of a cell."""
+    return fill(f"{MODEL}/model", model=wildcards.model, corpus="full", seed=wildcards.seed)
+
+
+def retain_samples(wildcards):
+    """The evaluation log of the matching retain model; nothing for that model itself."""
+    if getattr(wildcards, "corpus", "full") != "full":
+        return []
+    return fill(
+        f"{REFERENCE}/samples.parquet",
+        model=wildcards.model,
+        corpus=SPLITS[wildcards.split],
+        split=wildcards.split,
+        seed=wildcards.seed,
+    )
+
+
+def cell_of(wildcards):
+    """The cell that a job's wildcards name."""
+    return CellKey(
+        wildcards.model,
+        wildcards.split,
+        wildcards.objective,
+        wildcards.regularizer,
+        int(wildcards.seed),
+    )
+
+
+def objective_of(wildcards):
+    """A cell's resolved objective."""
+    return CONFIG.loss("objective", wildcards.objective, wildcards.split, wildcards.model)
+
+
+def regularizer_of(wildcards):
+    """A cell's resolved regularizer; None for `none`."""
+    return CONFIG.loss("regularizer", wildcards.regularizer, wildcards.split, wildcards.model)
+
+
+def probes_of(wildcards):
+    """The regularizers that are only measured along a cell."""
+    return CONFIG.probes(cell_of(wildcards))
+
+
+def cell_files(wildcards):
+    """The files of the losses that a cell's training uses."""
+    return CONFIG.source_files(objective_of(wildcards), regularizer_of(wildcards))
+
+
+@cache
+def hashed(script, *files):
+    """Hash of a script, of the library code that it imports, and of further files."""
+    return code_hash(WORKFLOW / "scripts" / f"{script}.py", *files)
+
+
+def runtime():
+    """What every job that computes with torch is told about the machine."""
+    return dict(config["compute"])
+
+
+def cells_of(model, split):
+    """The cells of one (model, split)."""
+    return [cell for cell in CONFIG.cells if (cell.model, cell.split) == (model, split)]
+
+
+def per_cell(pattern, **fixed):
+    """A pattern filled in for every cell of the grid (those that match `fixed`)."""
+    return [
+        fill(pattern, **vars(cell))
+        for cell in CONFIG.cells
+        if all(getattr(cell, key) == value for key, value in fixed.items())
+    ]
+
+
+def reference_keys():
+    """(model, corpus, split, seed) of every reference evaluation of the grid."""
+    keys = dict.fromkeys((cell.model, cell.split, cell.seed) for cell in CONFIG.cells)
+    return [
+        dict(model=model, corpus=corpus, split=split, seed=seed)
+        for model, split, seed in keys
+        for corpus in ("full", SPLITS[split])
+    ]
+
+
+def per_reference(pattern):
+    """A pattern filled in for every reference evaluation of the grid."""
+    return [fill(pattern, **key) for key in reference_keys()]
+
+
+def model_splits():
+    """Every (model, split) of the grid."""
+    return list(dict.fromkeys((cell.model, cell.split) for cell in CONFIG.cells))
+
+
+def figure_folders():
+    """A folder of figures for every (model, split)."""
+    return [f"{ROOT}/figures/{model}/{split}" for model, split in model_splits()]
+
+
+def checkpoints(path):
+    """A cell's checkpoints: temporary unless the configuration keeps them."""
+    return directory(path) if config["keep_checkpoints"] else temp(directory(path))
+
+
+def table_notes():
+    """What a reader of the tables has to know."""
+    notes = [f"Truth ratio (and in MU): {config['evaluation']['truth_ratio']}; FQ: geometric."]
+    if SCRATCH:
+        notes.append(
+            f"{', '.join(SCRATCH)}: trained from scratch on the very real-authors and "
+            "world-facts rows that MU is evaluated on."
+        )
+    return notes
+
+
+def table_files():
+    """The aggregated tables."""
+    return [
+        f"{ROOT}/tables/{name}.{suffix}"
+        for name in ("main", "utility")
+        for suffix in ("csv", "md", "tex")
+    ] + [f"{ROOT}/tables/geffect.csv"]
+
+
+def all_targets():
+    """Everything that `all` makes."""
+    return [
+        *table_files(),
+        *figure_folders(),
+        *per_cell(f"{CELL}/geffect.parquet"),
+        *per_cell(f"{CELL}/metrics.parquet"),
+    ]
+
+
+def summary():
+    """What a finished run wrote, and where."""
+    lines = [
+        f"main table:      {ROOT}/tables/main.md (.csv, .tex); Model Utility: utility.md",
+        f"figures:         {ROOT}/figures/MODEL/SPLIT/*.pdf (.png)",
+        f"G-effect data:   {fill(f'{CELL}/geffect.parquet', **vars(CONFIG.cells[0]))}, ...",
+        f"                 {len(CONFIG.cells)} cells; cumulated: {ROOT}/tables/geffect.csv",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,42 @@
+"""From the configured source to verified parquet tables, and models from the hub.
+
+data            -> data/{full,forgetNN,retainNN,held_out,real_authors,world_facts,refusals}.parquet
+download_model  hub id and revision -> models/{model}/base/model/
+"""
+
+
+rule data:
+    output:
+        tables=[table(name) for name in table_names(CONFIG.splits)],
+    params:
+        settings={k: v for k, v in config["data"].items() if k != "directory"},
+        splits=CONFIG.splits,
+        code=hashed("data"),
+    log:
+        f"{ROOT}/logs/data.log",
+    benchmark:
+        f"{ROOT}/benchmarks/data.tsv"
+    conda:
+        "../../envs/geffect.yaml"
+    script:
+        "../scripts/data.py"
+
+
+rule download_model:
+    output:
+        model=directory(f"{ROOT}/models/{{model}}/base/model"),
+    wildcard_constraints:
+        model=one_of(HUB),
+    params:
+        id=lambda w: CONFIG.model(w.model)["id"],
+        revision=lambda w: CONFIG.model(w.model)["revision"],
+        layers=lambda w: CONFIG.model(w.model)["layers"],
+        code=hashed("download_model"),
+    log:
+        f"{ROOT}/logs/download_model/{{model}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/download_model/{{model}}.tsv"
+    conda:
+        "../../envs/geffect.yaml"
+    script:
+        "../scripts/download_model.py"

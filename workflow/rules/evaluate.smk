@@ -1,0 +1,49 @@
+"""Evaluation of cells, and of the original and retain models.
+
+evaluate            a cell's model/, data, the retain model's log -> metrics.parquet, samples.parquet
+evaluate_reference  a fine-tuned model -> references/{model}/{corpus}/{split}/seed{seed}/...
+"""
+
+
+rule evaluate:
+    input:
+        model=f"{CELL}/model",
+        unlearn=f"{ROOT}/data/{{split}}.parquet",
+        retain=table("held_out"),
+        real_authors=table("real_authors"),
+        world_facts=table("world_facts"),
+        retain_samples=retain_samples,
+    output:
+        metrics=f"{CELL}/metrics.parquet",
+        samples=f"{CELL}/samples.parquet",
+    params:
+        template=lambda w: CONFIG.template(w.model),
+        evaluation=config["evaluation"],
+        compute=runtime(),
+        code=hashed("evaluate"),
+    log:
+        f"{ROOT}/logs/evaluate/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/evaluate/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
+    threads: config["compute"]["threads"]
+    conda:
+        "../../envs/geffect.yaml"
+    script:
+        "../scripts/evaluate.py"
+
+
+use rule evaluate as evaluate_reference with:
+    input:
+        model=f"{MODEL}/model",
+        unlearn=f"{ROOT}/data/{{split}}.parquet",
+        retain=table("held_out"),
+        real_authors=table("real_authors"),
+        world_facts=table("world_facts"),
+        retain_samples=retain_samples,
+    output:
+        metrics=f"{REFERENCE}/metrics.parquet",
+        samples=f"{REFERENCE}/samples.parquet",
+    log:
+        f"{ROOT}/logs/evaluate_reference/{{model}}_{{corpus}}_{{split}}_seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/evaluate_reference/{{model}}_{{corpus}}_{{split}}_seed{{seed}}.tsv"

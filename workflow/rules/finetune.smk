@@ -1,0 +1,59 @@
+"""Base training of scratch models, and fine-tuning on full and on the retain splits.
+
+base_training  data/*.parquet -> models/{model}/base/seed{seed}/model/
+finetune       base model, data/{corpus}.parquet -> models/{model}/{corpus}/seed{seed}/{model/,training.parquet}
+"""
+
+
+rule base_training:
+    input:
+        full=table("full"),
+        background=[table("real_authors"), table("world_facts")],
+        refusals=table("refusals"),
+    output:
+        model=directory(f"{ROOT}/models/{{model}}/base/seed{{seed}}/model"),
+        training=f"{ROOT}/models/{{model}}/base/seed{{seed}}/training.parquet",
+    wildcard_constraints:
+        model=one_of(SCRATCH),
+    params:
+        architecture=lambda w: CONFIG.model(w.model)["architecture"],
+        config=lambda w: CONFIG.model(w.model)["config"],
+        vocabulary=lambda w: CONFIG.model(w.model)["vocabulary"],
+        template=lambda w: CONFIG.template(w.model),
+        training=lambda w: CONFIG.training(w.model, "base_training"),
+        compute=runtime(),
+        code=hashed("base_training"),
+    log:
+        f"{ROOT}/logs/base_training/{{model}}_seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/base_training/{{model}}_seed{{seed}}.tsv"
+    threads: config["compute"]["threads"]
+    conda:
+        "../../envs/geffect.yaml"
+    script:
+        "../scripts/base_training.py"
+
+
+rule finetune:
+    input:
+        model=base_model,
+        corpus=f"{ROOT}/data/{{corpus}}.parquet",
+        background=background,
+    output:
+        model=directory(f"{MODEL}/model"),
+        training=f"{MODEL}/training.parquet",
+    params:
+        template=lambda w: CONFIG.template(w.model),
+        training=lambda w: CONFIG.training(w.model, "finetune"),
+        repeats=lambda w: CONFIG.model(w.model).get("background_repeats", 0),
+        compute=runtime(),
+        code=hashed("finetune"),
+    log:
+        f"{ROOT}/logs/finetune/{{model}}_{{corpus}}_seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/finetune/{{model}}_{{corpus}}_seed{{seed}}.tsv"
+    threads: config["compute"]["threads"]
+    conda:
+        "../../envs/geffect.yaml"
+    script:
+        "../scripts/finetune.py"

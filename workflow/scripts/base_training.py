@@ -1,0 +1,30 @@
+"""Rule base_training: a scratch model and its tokenizer, trained on the background rows."""
+
+from geffect import data, models, runtime, training
+from geffect.cell import Encoder
+from geffect.templates import Template
+
+
+def main(inputs, output, params, wildcards, log):
+    what = f"base {wildcards.model} seed{wildcards.seed}"
+    with runtime.job(what, log, params.compute["threads"]):
+        background = [row for path in inputs.background for row in data.read_rows(path)]
+        rows = [*data.read_rows(inputs.full), *background]
+        refusals = [row["text"] for row in data.read_rows(inputs.refusals)]
+        tokenizer = models.train_tokenizer(data.texts(rows, refusals), params.vocabulary)
+        seed = int(wildcards.seed)
+        model = models.build(params.architecture, params.config, tokenizer, seed)
+        model.to(models.device(params.compute["device"]))
+        encoder = Encoder(
+            tokenizer, Template(**params.template), model.config.max_position_embeddings
+        )
+        settings = training.Settings(**params.training)
+        examples = encoder.rows(background, "background rows")
+        frame = training.fit(model, examples, settings, seed, what)
+        models.save(model, tokenizer, output.model)
+        frame.to_parquet(output.training, index=False)
+        runtime.log.info("wrote %s", output.model)
+
+
+if "snakemake" in globals():
+    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])

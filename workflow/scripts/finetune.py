@@ -1,0 +1,23 @@
+"""Rule finetune: a base model fine-tuned on one corpus."""
+
+from geffect import data, models, runtime, training
+from geffect.cell import Encoder
+
+
+def main(inputs, output, params, wildcards, log):
+    what = f"finetune {wildcards.model} {wildcards.corpus} seed{wildcards.seed}"
+    with runtime.job(what, log, params.compute["threads"]):
+        encoder = Encoder.of(inputs.model, params.template)
+        model = models.load(inputs.model, params.compute["device"])
+        background = [row for path in inputs.background for row in data.read_rows(path)]
+        rows = [*data.read_rows(inputs.corpus), *background * params.repeats]
+        settings = training.Settings(**params.training)
+        examples = encoder.rows(rows, wildcards.corpus)
+        frame = training.fit(model, examples, settings, int(wildcards.seed), what)
+        models.save(model, encoder.tokenizer, output.model)
+        frame.to_parquet(output.training, index=False)
+        runtime.log.info("wrote %s", output.model)
+
+
+if "snakemake" in globals():
+    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])
