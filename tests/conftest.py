@@ -82,6 +82,7 @@ def tiny_model(rng):
     that no gradient is degenerate.
     """
     import torch
+
     from geffect import models
 
     def build(
@@ -190,16 +191,16 @@ def naive_view():
     The oracle of everything that is batched: no collating, no shared forward code.
     """
     import torch
+
     from geffect.losses import View
 
     def build(model, example, reference=None, control=None, layer=None):
         def run(net):
             outputs = net(input_ids=torch.tensor([example.ids]), output_hidden_states=True)
-            logp = torch.zeros(len(example), dtype=outputs.logits.dtype)
-            distribution = outputs.logits[0].log_softmax(dim=-1)
-            for position in range(example.prompt_length, len(example)):
-                at = torch.arange(len(example)) == position - 1
-                logp = torch.where(at, distribution[position - 1, example.ids[position]], logp)
+            start, end = example.prompt_length, len(example)
+            distribution = outputs.logits[0, start - 1 : end - 1].log_softmax(dim=-1)
+            labels = distribution[range(end - start), example.ids[start:]]
+            logp = torch.nn.functional.pad(labels, (start - 1, 1))
             hidden = None if layer is None else outputs.hidden_states[layer]
             return outputs.logits, logp[None], hidden
 

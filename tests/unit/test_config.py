@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,13 @@ MODELS = ("phi-1_5", "llama-2-7b")
 SPLITS = ("forget01", "forget05", "forget10")
 
 
-def read(path):
+@cache
+def parsed(path):
     return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def read(path):
+    return copy.deepcopy(parsed(path))
 
 
 def merge(base, over):
@@ -442,6 +448,7 @@ def test_a_scratch_model_of_two_blocks_is_refused(scratch):
 
 @pytest.fixture
 def by_path(raw, tmp_path):
+    """The paper's configuration with its Phi in a folder, and that folder."""
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"num_hidden_layers": 24}))

@@ -121,6 +121,7 @@ def test_a_diverged_run_ends_and_says_so(rng):
     top, bottom = panels_by_label(figure)["G-effect $e_u$"]
     assert list(lines(top)["total"].get_xdata()) == [0, 5]
     assert top.get_xlim() == bottom.get_xlim() and top.get_xlim()[1] > 12
+    assert top.get_ylim() == bottom.get_ylim()
     assert any("diverged at step 7" in text for text in texts(figure))
 
 

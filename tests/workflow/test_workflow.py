@@ -2,7 +2,6 @@
 
 import copy
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -24,19 +23,6 @@ def snakemake(*arguments, cwd=REPOSITORY, env=None):
         text=True,
         check=False,
     )
-
-
-def checkout(folder: Path) -> Path:
-    """A copy of what the repository tracks, without results."""
-    kept = ["Snakefile", "config.yaml", "config", "workflow", "profiles", "slurm", "envs"]
-    for name in kept:
-        source = REPOSITORY / name
-        if source.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-            shutil.copytree(source, folder / name, ignore=ignore)
-        else:
-            shutil.copy(source, folder / name)
-    return folder
 
 
 def test_the_papers_grid_is_planned_in_under_15_seconds_without_network_or_torch(tmp_path):

@@ -7,9 +7,9 @@ from functools import cached_property
 import torch
 from safetensors.torch import load_file, save_file
 
-from geffect import data, models, registry, training
-from geffect.encoding import Example, check_lengths, encode
-from geffect.templates import Template
+from geffect import models, registry, training
+from geffect.encoding import Encoder, Example
+from geffect.rows import read_rows, trainable
 from geffect.training import Settings, Term, generator
 
 
@@ -21,31 +21,6 @@ class Loss:
     hyper: dict
     coefficient: float = 1.0
     positions: str = "labels"
-
-
-class Encoder:
-    """Encodes rows with one tokenizer and template; checks their length."""
-
-    def __init__(self, tokenizer, template: Template, max_length: int | None):
-        self.tokenizer, self.template, self.max_length = tokenizer, template, max_length
-
-    def __call__(self, question: str, answer: str) -> Example:
-        return encode(self.tokenizer, self.template, question, answer)
-
-    @classmethod
-    def of(cls, folder, template: dict) -> "Encoder":
-        """The encoder of a model folder; `template` are the arguments of `Template`."""
-        return cls(models.load_tokenizer(folder), Template(**template), models.positions(folder))
-
-    def rows(self, rows: Sequence[dict], what: str) -> list[Example]:
-        """Encodes question and answer of each row.
-
-        Raises:
-            DataError: a row is longer than the model's positions, or has no answer token.
-        """
-        examples = [self(row["question"], row["answer"]) for row in rows]
-        check_lengths(examples, self.max_length, what)
-        return examples
 
 
 @dataclass(frozen=True)
@@ -117,9 +92,9 @@ class Cell:
         """
         return cls(
             encoder,
-            data.read_rows(files.forget),
-            data.trainable(data.read_rows(files.retain), held_out),
-            [row["text"] for row in data.read_rows(files.refusals)],
+            read_rows(files.forget),
+            trainable(read_rows(files.retain), held_out),
+            [row["text"] for row in read_rows(files.refusals)],
             Loss(**objective),
             None if regularizer is None else Loss(**regularizer),
             int(seed),

@@ -17,10 +17,10 @@ import torch
 from geffect import losses, models
 from geffect.cell import Cell, Draws, Loss
 from geffect.encoding import Example
-from geffect.errors import DataError, ModelError
+from geffect.errors import DataError, NotFiniteError
 from geffect.models import COMPONENTS
 from geffect.registry import REFERENCE_NEEDS, get
-from geffect.runtime import Progress
+from geffect.runtime import Progress, log
 from geffect.training import Term, micro_batches, term_view
 
 Gradient = dict[str, torch.Tensor]
@@ -42,7 +42,7 @@ def gradient(
 
     Raises:
         DataError: there are no examples.
-        ModelError: the gradient is not finite.
+        NotFiniteError: the gradient is not finite.
     """
     examples = sorted(term.select(0), key=len)
     if not examples:
@@ -65,7 +65,7 @@ def gradient(
     model.zero_grad(set_to_none=True)
     for name, value_ in found.items():
         if not torch.isfinite(value_).all():
-            raise ModelError(f"term {term.name!r}: the gradient of {name} is not finite")
+            raise NotFiniteError(f"term {term.name!r}: the gradient of {name} is not finite")
     return value, found
 
 
@@ -130,17 +130,26 @@ def at_checkpoint(
 
     Returns:
         Rows with `term` (those of `terms`, and `combined` = objective + λ · regularizer),
-        `dataset`, and the columns of `compare`; rows of `regularizer` include λ.
+        `dataset`, and the columns of `compare`; rows of `regularizer` include λ. Where a gradient
+        is not finite (a run on its way to diverging), the rows that need it are missing (nan).
     """
+
+    def exact(term: Term) -> Gradient:
+        try:
+            return gradient(model, term, micro_batch, reference, control)[1]
+        except NotFiniteError as error:
+            log.warning("%s; its G-effects at this step are missing", error)
+            return {name: torch.full_like(p, math.nan) for name, p in model.named_parameters()}
+
     found: dict[str, Gradient] = {}
     for name, term in terms.items():
-        raw = gradient(model, term, micro_batch, reference, control)[1]
+        raw = exact(term)
         found[name] = raw if term.coefficient == 1 else combine((term.coefficient, raw))
     parts = [(1.0, found[name]) for name in ("objective", "regularizer") if name in found]
     found["combined"] = combine(*parts)
     rows = []
     for dataset, examples in risks.items():
-        risk = gradient(model, risk_term(examples), micro_batch)[1]
+        risk = exact(risk_term(examples))
         for name, loss in found.items():
             rows += [
                 {"term": name, "dataset": dataset, **row} for row in compare(loss, risk, components)

@@ -5,11 +5,13 @@ is decided from character positions. (Masking by the length of the separately to
 hides a real answer token wherever a tokenizer merges across the border, as in `"Answer: "`.)
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from geffect import models
 from geffect.errors import DataError
 from geffect.templates import Template
 
@@ -107,3 +109,28 @@ def check_lengths(examples, limit: int | None, what: str) -> None:
                 f"{what}, row {row}: {len(example)} tokens, but the model has {limit} positions; "
                 "use a model with more positions or leave the row out"
             )
+
+
+class Encoder:
+    """Encodes rows with one tokenizer and template; checks their length."""
+
+    def __init__(self, tokenizer, template: Template, max_length: int | None):
+        self.tokenizer, self.template, self.max_length = tokenizer, template, max_length
+
+    def __call__(self, question: str, answer: str) -> Example:
+        return encode(self.tokenizer, self.template, question, answer)
+
+    @classmethod
+    def of(cls, folder, template: dict) -> "Encoder":
+        """The encoder of a model folder; `template` are the arguments of `Template`."""
+        return cls(models.load_tokenizer(folder), Template(**template), models.positions(folder))
+
+    def rows(self, rows: Sequence[dict], what: str) -> list[Example]:
+        """Encodes question and answer of each row.
+
+        Raises:
+            DataError: a row is longer than the model's positions, or has no answer token.
+        """
+        examples = [self(row["question"], row["answer"]) for row in rows]
+        check_lengths(examples, self.max_length, what)
+        return examples

@@ -15,3 +15,7 @@ class DataError(GeffectError):
 
 class ModelError(GeffectError):
     """A model folder, its architecture or its tokenizer cannot be used."""
+
+
+class NotFiniteError(ModelError):
+    """A loss, gradient or weight is not finite."""

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from geffect.cell import Encoder
-from geffect.encoding import Example, collate
+from geffect.encoding import Encoder, Example, collate
 from geffect.errors import DataError
 from geffect.losses import log_probabilities
 from geffect.metrics.extraction_strength import extraction_strength
@@ -23,8 +22,8 @@ from geffect.metrics.model_utility import PARTS, model_utility
 from geffect.metrics.probability import answer_probability, choice_probability
 from geffect.metrics.rouge import rouge_l_recall
 from geffect.metrics.truth_ratio import forget_score, retain_score, truth_ratio
+from geffect.models import input_device
 from geffect.runtime import Progress
-from geffect.training import input_device
 
 TOFU_SETS = ("unlearn", "retain")
 BACKGROUND_SETS = ("real_authors", "world_facts")

@@ -101,6 +101,11 @@ def download(repository: str, revision: str, layers: int, folder) -> None:
         check_blocks(config, repository, layers)
 
 
+def input_device(model) -> torch.device:
+    """Where a model expects its token ids."""
+    return model.get_input_embeddings().weight.device
+
+
 def check_blocks(config, where: str, layers: int | None = None) -> None:
     """Raises ModelError unless there are at least 3 blocks, and `layers` of them where given."""
     found = config.num_hidden_layers

@@ -127,7 +127,7 @@ def geffect_over_steps(
                 fontsize=8,
                 fontweight="bold",
             )
-            grids.append(_effect_panels(block, grids[0] if grids else None))
+            grids.append(_effect_panels(block))
             for (dataset, value), axes in grids[-1].items():
                 side = rows[rows["dataset"].eq(dataset)]
                 _component_lines(axes, side, value, with_terms=regularizer != "none")
@@ -164,7 +164,7 @@ def compare_objectives(geffect: pd.DataFrame, title: str) -> Figure:
         at_most = max(1, int(WIDTH / (0.5 + 0.065 * max(map(len, objectives)))))
         lines = -(-len(objectives) // at_most)
         figure = _figure(3.8 + 0.16 * lines, title)
-        panels = _effect_panels(figure, None)
+        panels = _effect_panels(figure)
         _label_ends(panels, panels)
         for (dataset, value), axes in panels.items():
             side = totals[totals["dataset"].eq(dataset)]
@@ -296,8 +296,8 @@ def _block_title(regularizer: str, stops: Mapping[int, int], n_seeds: int) -> st
     return f"{title} — diverged at {steps}"
 
 
-def _effect_panels(parent, first: Mapping | None) -> dict[tuple[str, str], Axes]:
-    """Four labelled panels by (dataset, value), on the y scales of `first` if it is given."""
+def _effect_panels(parent) -> dict[tuple[str, str], Axes]:
+    """Four panels with labelled y axes, by (dataset, value)."""
     grid = parent.subplots(2, 2, sharex=True)
     panels = {}
     for column, (dataset, (_, symbol, _)) in enumerate(SIDES.items()):
@@ -305,10 +305,8 @@ def _effect_panels(parent, first: Mapping | None) -> dict[tuple[str, str], Axes]
         effect.set_ylabel(f"G-effect ${symbol}$")
         cosine.set_ylabel(f"cosine of ${symbol}$")
         panels |= {(dataset, "geffect"): effect, (dataset, "cosine"): cosine}
-    for key, axes in panels.items():
+    for axes in panels.values():
         axes.axhline(0, color="#777777", linewidth=0.7, zorder=1)
-        if first is not None:
-            axes.sharey(first[key])
     parent.align_ylabels()
     return panels
 
@@ -350,11 +348,14 @@ def _line(axes: Axes, rows: pd.DataFrame, value: str, label: str, style: Mapping
 
 
 def _set_limits(panels: Mapping[tuple[str, str], Axes], drawn: pd.DataFrame) -> None:
-    """Common step axis; cosines around 0; e linear, or symlog where it spans decades."""
+    """Scale the panels to all rows `drawn`, be it in this block or another.
+
+    The cosine's axis is symmetric; that of e is linear, or symlog where it spans decades.
+    """
     start, end = drawn["step"].min(), drawn["step"].max()
-    margin = 0.03 * max(end - start, 1)
+    beyond = 0.03 * max(end - start, 1)
     for (dataset, value), axes in panels.items():
-        axes.set_xlim(start - margin, end + margin)
+        axes.set_xlim(start - beyond, end + beyond)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         values = drawn.loc[drawn["dataset"].eq(dataset), value].astype("float64")
         values = values[np.isfinite(values)]
@@ -366,6 +367,10 @@ def _set_limits(panels: Mapping[tuple[str, str], Axes], drawn: pd.DataFrame) -> 
         elif threshold is None:
             axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
             axes.yaxis.get_major_locator().set_params(nbins=5)
+            lowest, highest = min(values.min(), 0), max(values.max(), 0)
+            margin = 0.06 * (highest - lowest)
+            if margin > 0:
+                axes.set_ylim(lowest - margin, highest + margin)
         else:
             _symlog(axes, values, threshold)
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-CELL = ["model", "split", "objective", "regularizer", "seed"]
+from geffect.frames import CELL
+
 ROW = CELL[:-1]
 REFERENCES = ["original", "retain_model"]
 # From best to worst: a row over several seeds shows the worst one.
@@ -69,19 +70,6 @@ LATEX = str.maketrans(
         "λ": r"$\lambda$",
     }
 )
-
-
-def with_cell(frame: pd.DataFrame, key) -> pd.DataFrame:
-    """The frame behind the five columns CELL, filled from a mapping (the seed as an integer)."""
-    values = {name: int(key[name]) if name == "seed" else str(key[name]) for name in CELL}
-    return frame.assign(**values)[[*CELL, *frame.columns]]
-
-
-def reference_cell(key) -> dict:
-    """The cell under which a reference evaluation stands, from its model, corpus, split, seed."""
-    objective = "original" if key["corpus"] == "full" else "retain_model"
-    named = {"objective": objective, "regularizer": "none"}
-    return {name: named.get(name) or key[name] for name in CELL}
 
 
 def status(cells: list[dict], training: list[pd.DataFrame]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from transformers import get_scheduler
 
-from geffect import losses
+from geffect import losses, models
 from geffect.encoding import Batch, Example, collate
 from geffect.errors import ConfigError, ModelError
 from geffect.registry import Spec, get
@@ -120,10 +120,6 @@ def pairing(pool: int, shape: tuple[int, int], rng) -> np.ndarray:
     return rng.integers(pool, size=shape)
 
 
-def input_device(model) -> torch.device:
-    return model.get_input_embeddings().weight.device
-
-
 def micro_batches(term: Term, examples: Sequence[Example], size: int) -> list[Batch]:
     """The examples as a term sees them, `size` rows at a time."""
     starts = range(0, len(examples), size)
@@ -134,7 +130,7 @@ def term_view(model, term: Term, batch: Batch, reference=None, control=None) -> 
     """The view of a micro-batch that a term's loss is computed on."""
     return losses.view(
         model,
-        batch.to(input_device(model)),
+        batch.to(models.input_device(model)),
         term.spec.needs,
         layer=term.hyper.get("layer"),
         reference=reference,
@@ -150,7 +146,7 @@ def _accumulate(model, term: Term, examples, settings: Settings, reference, cont
     mean, weight = 0.0, 0.0
     for part, part_count in zip(parts, counts, strict=True):
         divisor = sum(counts) if settings.reduction == "global" else part_count * len(parts)
-        with _precision(settings.precision, input_device(model)):
+        with _precision(settings.precision, models.input_device(model)):
             view = term_view(model, term, part, reference, control)
             result = module.loss(view, **term.hyper)
         (term.coefficient * result.total / divisor).backward()

@@ -12,6 +12,7 @@ sys.path.insert(0, str(WORKFLOW))
 
 from geffect.config import CellKey, Config
 from geffect.errors import GeffectError
+from geffect.registry import get
 from geffect.sources import code_hash
 from geffect.tofu import SPLITS, table_names
 
@@ -27,6 +28,7 @@ MODEL = f"{ROOT}/models/{{model}}/{{corpus}}/seed{{seed}}"
 REFERENCE = f"{ROOT}/references/{{model}}/{{corpus}}/{{split}}/seed{{seed}}"
 CELL = f"{ROOT}/cells/{{model}}/{{split}}/{{objective}}+{{regularizer}}/seed{{seed}}"
 EVALUATED = ["held_out", "real_authors", "world_facts"]
+RISK = get("regularizer", "nll").path  # the risk is found by name at run time
 SCRATCH = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "scratch"]
 HUB = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "hub"]
 
@@ -61,7 +63,11 @@ def base_model(wildcards):
     if entry["source"] == "path":
         return entry["path"]
     base = f"{ROOT}/models/{wildcards.model}/base"
-    return f"{base}/seed{wildcards.seed}/model" if wildcards.model in SCRATCH else f"{base}/model"
+    return (
+        f"{base}/seed{wildcards.seed}/model"
+        if wildcards.model in SCRATCH
+        else f"{base}/model"
+    )
 
 
 def background(wildcards):
@@ -72,7 +78,9 @@ def background(wildcards):
 
 def original_model(wildcards):
     """The fine-tuned model θ_o of a cell."""
-    return fill(f"{MODEL}/model", model=wildcards.model, corpus="full", seed=wildcards.seed)
+    return fill(
+        f"{MODEL}/model", model=wildcards.model, corpus="full", seed=wildcards.seed
+    )
 
 
 def retain_samples(wildcards):
@@ -101,12 +109,16 @@ def cell_of(wildcards):
 
 def objective_of(wildcards):
     """A cell's resolved objective."""
-    return CONFIG.loss("objective", wildcards.objective, wildcards.split, wildcards.model)
+    return CONFIG.loss(
+        "objective", wildcards.objective, wildcards.split, wildcards.model
+    )
 
 
 def regularizer_of(wildcards):
     """A cell's resolved regularizer; None for `none`."""
-    return CONFIG.loss("regularizer", wildcards.regularizer, wildcards.split, wildcards.model)
+    return CONFIG.loss(
+        "regularizer", wildcards.regularizer, wildcards.split, wildcards.model
+    )
 
 
 def probes_of(wildcards):
@@ -176,7 +188,9 @@ def checkpoints(path):
 
 def table_notes():
     """What a reader of the tables has to know."""
-    notes = [f"Truth ratio (and in MU): {config['evaluation']['truth_ratio']}; FQ: geometric."]
+    notes = [
+        f"Truth ratio (and in MU): {config['evaluation']['truth_ratio']}; FQ: geometric."
+    ]
     if SCRATCH:
         notes.append(
             f"{', '.join(SCRATCH)}: trained from scratch on the very real-authors and "

@@ -8,16 +8,16 @@ download_model  hub id and revision -> models/{model}/base/model/
 rule data:
     output:
         tables=[table(name) for name in table_names(CONFIG.splits)],
-    params:
-        settings={k: v for k, v in config["data"].items() if k != "directory"},
-        splits=CONFIG.splits,
-        code=hashed("data"),
     log:
         f"{ROOT}/logs/data.log",
     benchmark:
         f"{ROOT}/benchmarks/data.tsv"
     conda:
         "../../envs/geffect.yaml"
+    params:
+        settings={k: v for k, v in config["data"].items() if k != "directory"},
+        splits=CONFIG.splits,
+        code=hashed("data"),
     script:
         "../scripts/data.py"
 
@@ -25,18 +25,18 @@ rule data:
 rule download_model:
     output:
         model=directory(f"{ROOT}/models/{{model}}/base/model"),
+    log:
+        f"{ROOT}/logs/download_model/{{model}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/download_model/{{model}}.tsv"
     wildcard_constraints:
         model=one_of(HUB),
+    conda:
+        "../../envs/geffect.yaml"
     params:
         id=lambda w: CONFIG.model(w.model)["id"],
         revision=lambda w: CONFIG.model(w.model)["revision"],
         layers=lambda w: CONFIG.model(w.model)["layers"],
         code=hashed("download_model"),
-    log:
-        f"{ROOT}/logs/download_model/{{model}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/download_model/{{model}}.tsv"
-    conda:
-        "../../envs/geffect.yaml"
     script:
         "../scripts/download_model.py"

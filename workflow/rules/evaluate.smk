@@ -16,18 +16,18 @@ rule evaluate:
     output:
         metrics=f"{CELL}/metrics.parquet",
         samples=f"{CELL}/samples.parquet",
+    log:
+        f"{ROOT}/logs/evaluate/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/evaluate/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
+    conda:
+        "../../envs/geffect.yaml"
+    threads: config["compute"]["threads"]
     params:
         template=lambda w: CONFIG.template(w.model),
         evaluation=config["evaluation"],
         compute=runtime(),
         code=hashed("evaluate"),
-    log:
-        f"{ROOT}/logs/evaluate/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/evaluate/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
-    threads: config["compute"]["threads"]
-    conda:
-        "../../envs/geffect.yaml"
     script:
         "../scripts/evaluate.py"
 

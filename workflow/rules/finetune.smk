@@ -13,8 +13,15 @@ rule base_training:
     output:
         model=directory(f"{ROOT}/models/{{model}}/base/seed{{seed}}/model"),
         training=f"{ROOT}/models/{{model}}/base/seed{{seed}}/training.parquet",
+    log:
+        f"{ROOT}/logs/base_training/{{model}}_seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/base_training/{{model}}_seed{{seed}}.tsv"
     wildcard_constraints:
         model=one_of(SCRATCH),
+    conda:
+        "../../envs/geffect.yaml"
+    threads: config["compute"]["threads"]
     params:
         architecture=lambda w: CONFIG.model(w.model)["architecture"],
         config=lambda w: CONFIG.model(w.model)["config"],
@@ -22,14 +29,7 @@ rule base_training:
         template=lambda w: CONFIG.template(w.model),
         training=lambda w: CONFIG.training(w.model, "base_training"),
         compute=runtime(),
-        code=hashed("base_training"),
-    log:
-        f"{ROOT}/logs/base_training/{{model}}_seed{{seed}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/base_training/{{model}}_seed{{seed}}.tsv"
-    threads: config["compute"]["threads"]
-    conda:
-        "../../envs/geffect.yaml"
+        code=hashed("base_training", RISK),
     script:
         "../scripts/base_training.py"
 
@@ -42,18 +42,18 @@ rule finetune:
     output:
         model=directory(f"{MODEL}/model"),
         training=f"{MODEL}/training.parquet",
+    log:
+        f"{ROOT}/logs/finetune/{{model}}_{{corpus}}_seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/finetune/{{model}}_{{corpus}}_seed{{seed}}.tsv"
+    conda:
+        "../../envs/geffect.yaml"
+    threads: config["compute"]["threads"]
     params:
         template=lambda w: CONFIG.template(w.model),
         training=lambda w: CONFIG.training(w.model, "finetune"),
         repeats=lambda w: CONFIG.model(w.model).get("background_repeats", 0),
         compute=runtime(),
-        code=hashed("finetune"),
-    log:
-        f"{ROOT}/logs/finetune/{{model}}_{{corpus}}_seed{{seed}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/finetune/{{model}}_{{corpus}}_seed{{seed}}.tsv"
-    threads: config["compute"]["threads"]
-    conda:
-        "../../envs/geffect.yaml"
+        code=hashed("finetune", RISK),
     script:
         "../scripts/finetune.py"

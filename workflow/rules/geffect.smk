@@ -17,6 +17,14 @@ rule geffect:
         refusals=table("refusals"),
     output:
         geffect=f"{CELL}/geffect.parquet",
+    log:
+        f"{ROOT}/logs/geffect/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/geffect/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
+    priority: 10
+    conda:
+        "../../envs/geffect.yaml"
+    threads: config["compute"]["threads"]
     params:
         template=lambda w: CONFIG.template(w.model),
         objective=objective_of,
@@ -28,16 +36,9 @@ rule geffect:
         compute=runtime(),
         code=lambda w: hashed(
             "geffect",
+            RISK,
             *cell_files(w),
             *CONFIG.source_files(None, *probes_of(w).values()),
         ),
-    log:
-        f"{ROOT}/logs/geffect/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/geffect/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
-    priority: 10
-    threads: config["compute"]["threads"]
-    conda:
-        "../../envs/geffect.yaml"
     script:
         "../scripts/geffect.py"

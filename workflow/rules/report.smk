@@ -13,36 +13,40 @@ rule tables:
         references=per_reference(f"{REFERENCE}/metrics.parquet"),
     output:
         tables=table_files(),
-    params:
-        cells=[list(cell) for cell in CONFIG.cells],
-        references=reference_keys(),
-        notes=table_notes(),
-        code=hashed("tables"),
     log:
         f"{ROOT}/logs/tables.log",
     benchmark:
         f"{ROOT}/benchmarks/tables.tsv"
     conda:
         "../../envs/report.yaml"
+    params:
+        cells=[list(cell) for cell in CONFIG.cells],
+        references=reference_keys(),
+        notes=table_notes(),
+        code=hashed("tables"),
     script:
         "../scripts/tables.py"
 
 
 rule figures:
     input:
-        geffect=lambda w: per_cell(f"{CELL}/geffect.parquet", model=w.model, split=w.split),
-        training=lambda w: per_cell(f"{CELL}/training.parquet", model=w.model, split=w.split),
+        geffect=lambda w: per_cell(
+            f"{CELL}/geffect.parquet", model=w.model, split=w.split
+        ),
+        training=lambda w: per_cell(
+            f"{CELL}/training.parquet", model=w.model, split=w.split
+        ),
         main=f"{ROOT}/tables/main.csv",
     output:
         figures=directory(f"{ROOT}/figures/{{model}}/{{split}}"),
-    params:
-        cells=lambda w: [list(cell) for cell in cells_of(w.model, w.split)],
-        code=hashed("figures"),
     log:
         f"{ROOT}/logs/figures/{{model}}_{{split}}.log",
     benchmark:
         f"{ROOT}/benchmarks/figures/{{model}}_{{split}}.tsv"
     conda:
         "../../envs/report.yaml"
+    params:
+        cells=lambda w: [list(cell) for cell in cells_of(w.model, w.split)],
+        code=hashed("figures"),
     script:
         "../scripts/figures.py"

@@ -17,6 +17,13 @@ rule unlearn:
         training=f"{CELL}/training.parquet",
         draws=f"{CELL}/draws.safetensors",
         provenance=f"{CELL}/provenance.json",
+    log:
+        f"{ROOT}/logs/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
+    conda:
+        "../../envs/geffect.yaml"
+    threads: config["compute"]["threads"]
     params:
         template=lambda w: CONFIG.template(w.model),
         training=lambda w: CONFIG.training(w.model, "unlearn", w.objective),
@@ -26,12 +33,5 @@ rule unlearn:
         held_out=config["data"]["held_out"],
         compute=runtime(),
         code=lambda w: hashed("unlearn", *cell_files(w)),
-    log:
-        f"{ROOT}/logs/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
-    threads: config["compute"]["threads"]
-    conda:
-        "../../envs/geffect.yaml"
     script:
         "../scripts/unlearn.py"

@@ -1,17 +1,18 @@
 """Rule base_training: a scratch model and its tokenizer, trained on the background rows."""
 
-from geffect import data, models, runtime, training
-from geffect.cell import Encoder
+from geffect import models, runtime, training
+from geffect.encoding import Encoder
+from geffect.rows import read_rows, texts
 from geffect.templates import Template
 
 
 def main(inputs, output, params, wildcards, log):
     what = f"base {wildcards.model} seed{wildcards.seed}"
     with runtime.job(what, log, params.compute["threads"]):
-        background = [row for path in inputs.background for row in data.read_rows(path)]
-        rows = [*data.read_rows(inputs.full), *background]
-        refusals = [row["text"] for row in data.read_rows(inputs.refusals)]
-        tokenizer = models.train_tokenizer(data.texts(rows, refusals), params.vocabulary)
+        background = [row for path in inputs.background for row in read_rows(path)]
+        rows = [*read_rows(inputs.full), *background]
+        refusals = [row["text"] for row in read_rows(inputs.refusals)]
+        tokenizer = models.train_tokenizer(texts(rows, refusals), params.vocabulary)
         seed = int(wildcards.seed)
         model = models.build(params.architecture, params.config, tokenizer, seed)
         model.to(models.device(params.compute["device"]))

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from geffect import data, evaluation, models, runtime
-from geffect.cell import Encoder
+from geffect import evaluation, models, runtime
+from geffect.encoding import Encoder
+from geffect.rows import read_rows
 
 DATASETS = ("unlearn", "retain", "real_authors", "world_facts")
 
@@ -19,7 +20,7 @@ def main(inputs, output, params, wildcards, log):
             samples = evaluation.samples(
                 models.load(inputs.model, params.compute["device"]),
                 Encoder.of(inputs.model, params.template),
-                {name: data.read_rows(inputs[name]) for name in DATASETS},
+                {name: read_rows(inputs[name]) for name in DATASETS},
                 settings,
             )
             retain = pd.read_parquet(inputs.retain_samples) if inputs.retain_samples else None

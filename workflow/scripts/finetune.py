@@ -1,7 +1,8 @@
 """Rule finetune: a base model fine-tuned on one corpus."""
 
-from geffect import data, models, runtime, training
-from geffect.cell import Encoder
+from geffect import models, runtime, training
+from geffect.encoding import Encoder
+from geffect.rows import read_rows
 
 
 def main(inputs, output, params, wildcards, log):
@@ -9,8 +10,8 @@ def main(inputs, output, params, wildcards, log):
     with runtime.job(what, log, params.compute["threads"]):
         encoder = Encoder.of(inputs.model, params.template)
         model = models.load(inputs.model, params.compute["device"])
-        background = [row for path in inputs.background for row in data.read_rows(path)]
-        rows = [*data.read_rows(inputs.corpus), *background * params.repeats]
+        background = [row for path in inputs.background for row in read_rows(path)]
+        rows = [*read_rows(inputs.corpus), *background * params.repeats]
         settings = training.Settings(**params.training)
         examples = encoder.rows(rows, wildcards.corpus)
         frame = training.fit(model, examples, settings, int(wildcards.seed), what)

@@ -2,8 +2,10 @@
 
 import pandas as pd
 
-from geffect import data, effects, models, runtime, tables
-from geffect.cell import Cell, Draws, Encoder, Loss
+from geffect import effects, frames, models, runtime
+from geffect.cell import Cell, Draws, Loss
+from geffect.encoding import Encoder
+from geffect.rows import read_rows
 
 
 def main(inputs, output, params, wildcards, log):
@@ -22,7 +24,7 @@ def main(inputs, output, params, wildcards, log):
         )
         training = pd.read_parquet(inputs.training)
         last = None if training["diverged"].any() else int(training["step"].iloc[-1])
-        held_out = data.read_rows(inputs.held_out)
+        held_out = read_rows(inputs.held_out)
         frame = effects.along(
             models.trajectory(inputs.original, inputs.checkpoints, inputs.model, last),
             cell,
@@ -33,7 +35,7 @@ def main(inputs, output, params, wildcards, log):
             params.compute["device"],
             what,
         )
-        tables.with_cell(frame, wildcards).to_parquet(output.geffect, index=False)
+        frames.with_cell(frame, wildcards).to_parquet(output.geffect, index=False)
         runtime.log.info("wrote %s", output.geffect)
 
 

@@ -2,16 +2,16 @@
 
 import pandas as pd
 
-from geffect import runtime, tables
+from geffect import frames, runtime, tables
 
 
 def main(inputs, outputs, params, log):
     with runtime.job("tables", log):
         cells = [dict(zip(tables.CELL, cell, strict=True)) for cell in params.cells]
-        references = [tables.reference_cell(key) for key in params.references]
+        references = [frames.reference_cell(key) for key in params.references]
         metrics = pd.concat(
             [
-                tables.with_cell(pd.read_parquet(path), key)
+                frames.with_cell(pd.read_parquet(path), key)
                 for key, path in zip(
                     [*references, *cells], [*inputs.references, *inputs.metrics], strict=True
                 )

@@ -1,7 +1,8 @@
 """Rule unlearn: one cell's training run, its checkpoints, draws and provenance."""
 
 from geffect import models, runtime, training
-from geffect.cell import Cell, Encoder
+from geffect.cell import Cell
+from geffect.encoding import Encoder
 
 
 def main(inputs, output, params, wildcards, log):

@@ -1,0 +1,179 @@
+"""The whole chain on a nano model: what it writes, what an edit replans, and that it repeats."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+NANO = Path(__file__).parent / "nano.yaml"
+CELLS = ["npo+kl", "wga+kl", "rmu+rr", "po+nll", "ga_exploding+none"]
+FINITE = CELLS[:-1]
+
+
+class Checkout:
+    """A copy of the repository in which files may be edited, and its runs."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def snakemake(self, *arguments, expect=0) -> str:
+        result = subprocess.run(
+            [sys.executable, "-m", "snakemake", "--configfile", str(NANO), *map(str, arguments)],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(self.folder / "workflow")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        output = result.stdout + result.stderr
+        assert result.returncode == expect, output
+        return output
+
+    def planned(self, *arguments) -> dict[str, set[str]]:
+        """Rule -> the cells (or "") of the jobs that a dry run plans."""
+        output = self.snakemake("-n", "--cores", 2, *arguments)
+        jobs: dict[str, set[str]] = {}
+        rule = None
+        for line in output.splitlines():
+            if found := re.match(r"(?:local)?rule (\w+):", line):
+                rule = found[1]
+                jobs[rule] = jobs.get(rule, set())
+            elif found := re.match(r"    output: \S*?/cells/\S+?/\S+?/(\S+?)/", line):
+                jobs[rule].add(found[1])
+        jobs.pop("all", None)
+        return jobs
+
+    def path(self, name: str, root="results") -> Path:
+        return self.folder / root / "nano" / name
+
+    def cell(self, cell: str, name: str, root="results") -> Path:
+        return self.path(f"cells/nano-phi/forget10/{cell}/seed3/{name}", root)
+
+    def edit(self, name: str, old: str, new: str):
+        """Replaces text in a file of the copy; returns a function that undoes it."""
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        return lambda: path.write_text(text)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, checkout):
+    finished = Checkout(checkout(tmp_path_factory.mktemp("chain")))
+    finished.log = finished.snakemake("--cores", 2)
+    return finished
+
+
+def test_everything_that_users_rely_on_is_there(run):
+    for name in ("main", "utility"):
+        for suffix in ("csv", "md", "tex"):
+            assert run.path(f"tables/{name}.{suffix}").stat().st_size > 0
+    figures = {p.name for p in run.path("figures/nano-phi/forget10").iterdir()}
+    assert {f"geffect_{cell.split('+')[0]}.pdf" for cell in CELLS} <= figures
+    for cell in CELLS:
+        for name in ("training", "geffect", "metrics", "samples"):
+            assert len(pd.read_parquet(run.cell(cell, f"{name}.parquet")).columns) > 2
+        record = json.loads(run.cell(cell, "provenance.json").read_text())
+        assert {"cell", "settings", "data", "weights", "packages", "git"} <= set(record)
+        assert not run.cell(cell, "checkpoints").exists(), "checkpoints are temporary"
+    assert "tables/main.md" in run.log
+
+
+def test_the_geffect_table_is_complete_and_adds_up(run):
+    for cell in FINITE:
+        frame = pd.read_parquet(run.cell(cell, "geffect.parquet"))
+        assert list(frame["step"].unique()) == [0, 2, 4, 5]
+        assert set(frame["term"]) == {"objective", "regularizer", "combined"}
+        wide = frame.pivot_table(
+            index=["step", "term", "dataset"], columns="component", values="geffect", dropna=False
+        )
+        parts = wide[["embed", "shallow", "middle", "deep", "lm"]].sum(axis=1)
+        np.testing.assert_allclose(parts, wide["total"], rtol=1e-12, atol=1e-300)
+        layers = wide[[f"layer.{k}" for k in (1, 2, 3)]].sum(axis=1)
+        blocks = wide[["shallow", "middle", "deep"]].sum(axis=1)
+        np.testing.assert_allclose(layers, blocks, rtol=1e-9, atol=1e-300)
+
+
+@pytest.mark.parametrize("cell", ["npo+kl", "rmu+rr"])
+def test_kl_and_rr_have_no_gradient_at_the_original_model(run, cell):
+    frame = pd.read_parquet(run.cell(cell, "geffect.parquet"))
+    start = frame.query("step == 0 and term == 'regularizer'")
+    assert (start["geffect"] == 0).all()
+    assert start["cosine"].isna().all()
+
+
+def test_a_diverged_cell_is_recorded_and_the_others_go_on(run):
+    cell = "ga_exploding+none"
+    training = pd.read_parquet(run.cell(cell, "training.parquet"))
+    assert training["diverged"].tolist() == [False] * (len(training) - 1) + [True]
+    assert pd.read_parquet(run.cell(cell, "metrics.parquet"))["value"].isna().all()
+    geffect = pd.read_parquet(run.cell(cell, "geffect.parquet"))
+    assert {"objective", "combined", "probe.kl"} == set(geffect["term"])
+    assert geffect["step"].max() < training["step"].max()
+    main = pd.read_csv(run.path("tables/main.csv")).set_index(["objective", "regularizer"])
+    assert main.loc[("ga_exploding", "none"), "status"] == "diverged"
+    assert np.isnan(main.loc[("ga_exploding", "none"), "mu"])
+    assert (main.loc[[("npo", "kl"), ("original", "none")], "status"] == "ok").all()
+
+
+def test_a_finished_run_is_up_to_date(run):
+    assert "Nothing to be done" in run.snakemake("-n", "--cores", 2)
+
+
+def test_file_times_replan_nothing(run):
+    for path in (run.folder / "workflow").rglob("*.py"):
+        os.utime(path)
+    for path in (run.folder / "workflow").rglob("*.smk"):
+        os.utime(path)
+    assert run.planned() == {}
+
+
+def test_comments_and_docstrings_replan_nothing(run):
+    undo = [
+        run.edit("workflow/geffect/training.py", '"""The only', '"""# Still the only'),
+        run.edit("workflow/geffect/objectives/npo.py", "REDUCTION", "# a comment\nREDUCTION"),
+    ]
+    assert run.planned() == {}
+    for restore in undo:
+        restore()
+
+
+def test_a_plot_function_replans_figures_alone(run):
+    undo = run.edit("workflow/geffect/plotting.py", "def save(", "UNUSED = 1\n\n\ndef save(")
+    assert set(run.planned()) == {"figures"}
+    undo()
+
+
+def test_an_objective_replans_the_cells_that_use_it(run):
+    undo = run.edit("workflow/geffect/objectives/npo.py", "2 / beta", "2.0 / beta")
+    planned = run.planned()
+    undo()
+    assert set(planned) == {"unlearn", "geffect", "evaluate", "tables", "figures"}
+    assert planned["unlearn"] == planned["geffect"] == planned["evaluate"] == {"npo+kl"}
+
+
+def test_a_hyper_parameter_replans_the_cells_of_its_variant(run):
+    undo = run.edit("config.yaml", "wga: {objective: wga, alpha: 5,", "wga: {objective: wga, alpha: 4,")
+    planned = run.planned()
+    undo()
+    assert set(planned) == {"unlearn", "geffect", "evaluate", "tables", "figures"}
+    assert planned["unlearn"] == planned["geffect"] == planned["evaluate"] == {"wga+kl"}
+
+
+def test_one_core_gives_the_same_bytes_and_a_cell_can_be_asked_for_by_path(run):
+    wanted = [
+        f"again/nano/cells/nano-phi/forget10/npo+kl/seed3/{name}.parquet"
+        for name in ("geffect", "metrics")
+    ]
+    output = run.snakemake("--cores", 1, "--config", "results=again", "--", *wanted)
+    assert "wga" not in output
+    for name in ("geffect.parquet", "metrics.parquet", "training.parquet"):
+        first, second = (run.cell("npo+kl", name, root) for root in ("results", "again"))
+        assert first.read_bytes() == second.read_bytes(), name

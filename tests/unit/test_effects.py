@@ -1,0 +1,288 @@
+"""G-effects against naive autograd, and the identities that they have to satisfy."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from geffect import effects, registry
+from geffect.errors import DataError, ModelError
+from geffect.models import COMPONENTS, component_map
+from geffect.training import Term
+
+SPECS = [spec for kind in registry.KINDS for spec in registry.catalogue(kind).values()]
+BOUNDED = [spec for spec in SPECS if spec.minimum is not None]
+PRECISIONS = [
+    pytest.param("phi", torch.float32, 1e-5, id="phi-float32"),
+    pytest.param("llama", torch.float32, 1e-5, id="llama-float32"),
+    pytest.param("phi", torch.float64, 1e-10, id="phi-float64"),
+    # Llama's norms compute in float32 whatever the dtype of the weights.
+    pytest.param("llama", torch.float64, 1e-6, id="llama-float64"),
+]
+
+every_loss = pytest.mark.parametrize("spec", SPECS, ids=[f"{s.kind}-{s.name}" for s in SPECS])
+every_precision = pytest.mark.parametrize(("architecture", "dtype", "tolerance"), PRECISIONS)
+tied_or_not = pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
+
+
+@pytest.fixture
+def term_of(draw_hyperparameters):
+    def build(name, examples, kind="objective", coefficient=1.0, hyper=None):
+        spec = registry.get(kind, name)
+        hyper = draw_hyperparameters(spec) if hyper is None else hyper
+        return Term(kind, spec, hyper, lambda step: examples, coefficient)
+
+    return build
+
+
+def as_numpy(gradient):
+    return {name: g.double().numpy() for name, g in gradient.items()}
+
+
+def inner(a, b):
+    return math.fsum(float(np.vdot(a[name], b[name])) for name in a)
+
+
+def norm(a):
+    return math.sqrt(inner(a, a))
+
+
+@every_precision
+@every_loss
+def test_geffect_is_that_of_naive_autograd_for_every_batch_size(
+    spec,
+    architecture,
+    dtype,
+    tolerance,
+    tiny_model,
+    moved,
+    random_examples,
+    term_of,
+    control_vector,
+    naive_gradient,
+):
+    original = tiny_model(architecture, dtype=dtype)
+    model, control = moved(original), control_vector()
+    forget, retain = random_examples(4), random_examples(5)
+    term = term_of(spec.name, forget, spec.kind)
+    components = component_map(model)
+    value_ref, loss_ref = naive_gradient(model, term, original, control)
+    _, risk_ref = naive_gradient(model, effects.risk_term(retain))
+    expected, scale = inner(loss_ref, risk_ref), norm(loss_ref) * norm(risk_ref)
+    for size in (1, 3, len(forget) + len(retain)):
+        value, loss = effects.gradient(model, term, size, original, control)
+        _, risk = effects.gradient(model, effects.risk_term(retain), size)
+        total = effects.compare(loss, risk, components)[0]
+        assert total["component"] == "total"
+        assert abs(total["geffect"] - expected) <= tolerance * scale
+        assert abs(total["cosine"] - expected / scale) <= 2 * tolerance
+        assert value == pytest.approx(value_ref, rel=max(tolerance, 1e-6))
+        for mine, reference in ((as_numpy(loss), loss_ref), (as_numpy(risk), risk_ref)):
+            difference = {name: mine[name] - reference[name] for name in reference}
+            assert norm(difference) <= tolerance * norm(reference)
+
+
+def test_gradient_leaves_the_model_as_it_was(tiny_model, random_examples, term_of):
+    model = tiny_model()
+    before = copy.deepcopy(model.state_dict())
+    effects.gradient(model, term_of("ga", random_examples(3)), 2)
+    assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert not model.training
+
+
+@tied_or_not
+@pytest.mark.parametrize("architecture", ["phi", "llama"])
+@pytest.mark.parametrize("blocks", [3, 4, 5])
+def test_components_and_layers_add_up(
+    architecture, tied, blocks, tiny_model, random_examples, term_of
+):
+    model = tiny_model(architecture, tied=tied, blocks=blocks)
+    components = component_map(model)
+    loss = effects.gradient(model, term_of("wga", random_examples(3)), 2)[1]
+    risk = effects.gradient(model, effects.risk_term(random_examples(3)), 2)[1]
+    rows = {row["component"]: row for row in effects.compare(loss, risk, components)}
+    layers = [f"layer.{block}" for block in range(1, blocks + 1)]
+    assert list(rows) == ["total", *COMPONENTS, *layers]
+    for column, power in (("geffect", 1), ("norm_loss", 2), ("norm_risk", 2)):
+        value = {name: row[column] ** power for name, row in rows.items()}
+        scale = rows["total"]["norm_loss"] * rows["total"]["norm_risk"]
+        if power == 2:
+            scale = value["total"]
+        in_blocks = math.fsum(value[name] for name in ("shallow", "middle", "deep"))
+        assert abs(math.fsum(value[c] for c in COMPONENTS) - value["total"]) <= 1e-14 * scale
+        assert abs(math.fsum(value[name] for name in layers) - in_blocks) <= 1e-14 * scale
+
+
+@tied_or_not
+def test_total_is_the_dot_product_over_all_parameters(tied, tiny_model, random_examples, term_of):
+    model = tiny_model("phi", tied=tied)
+    loss = effects.gradient(model, term_of("ga", random_examples(3)), 2)[1]
+    risk = effects.gradient(model, effects.risk_term(random_examples(3)), 2)[1]
+    found = effects.dots(loss, risk, component_map(model))["total"]
+    a, b = as_numpy(loss), as_numpy(risk)
+    assert set(a) == {name for name, _ in model.named_parameters()}
+    assert found == pytest.approx(inner(a, b), abs=1e-13 * norm(a) * norm(b))
+
+
+def test_dots_are_taken_in_float64():
+    big = {"w": torch.tensor([3e7, 1.0, -3e7])}
+    ones = {"w": torch.tensor([3e7, 1.0, 3e7])}
+    assert effects.dots(big, ones, {"w": ("embed", None)})["total"] == 1.0
+
+
+def test_ga_on_its_own_set_has_minus_the_squared_norm_of_the_risk(
+    tiny_model, random_examples, term_of
+):
+    model, forget = tiny_model("phi"), random_examples(5)
+    loss = effects.gradient(model, term_of("ga", forget), 2)[1]
+    risk = effects.gradient(model, effects.risk_term(forget), 3)[1]
+    for row in effects.compare(loss, risk, component_map(model)):
+        assert row["geffect"] == pytest.approx(-(row["norm_risk"] ** 2), rel=1e-12)
+        assert row["cosine"] == pytest.approx(-1, rel=1e-12)
+
+
+def table(rows, column="geffect"):
+    return {(r["term"], r["dataset"], r["component"]): r[column] for r in rows}
+
+
+def test_combined_is_objective_plus_coefficient_times_regularizer(
+    tiny_model, moved, random_examples, term_of, control_vector, rng
+):
+    original = tiny_model("phi")
+    model, control, retain = moved(original), control_vector(), random_examples(5)
+    coefficient = float(rng.uniform(0.1, 5))
+    hyper = {"layer": 2}
+    terms = {
+        "objective": term_of("npo", random_examples(4)),
+        "regularizer": term_of("rr", retain, "regularizer", coefficient, hyper),
+        "probe.rr": term_of("rr", retain, "regularizer", 1.0, hyper),
+    }
+    risks = {"unlearn": random_examples(3), "retain": random_examples(3)}
+    rows = effects.at_checkpoint(model, terms, risks, component_map(model), 2, original, control)
+    e, norms = table(rows), table(rows, "norm_loss")
+    assert {key[0] for key in e} == {*terms, "combined"}
+    for dataset in risks:
+        for component in ("total", *COMPONENTS, "layer.1", "layer.2", "layer.3"):
+
+            def value(term, of=e, where=(dataset, component)):
+                return of[(term, *where)]
+
+            regularizer = coefficient * value("probe.rr")
+            assert value("regularizer") == pytest.approx(regularizer, rel=1e-12)
+            scaled = coefficient * value("probe.rr", norms)
+            assert value("regularizer", norms) == pytest.approx(scaled, rel=1e-12)
+            parts = value("objective") + value("regularizer")
+            scale = abs(value("objective")) + abs(value("regularizer"))
+            assert value("combined") == pytest.approx(parts, abs=1e-12 * scale)
+
+
+def test_combined_without_regularizer_is_the_objective(tiny_model, random_examples, term_of):
+    model = tiny_model("llama", dtype=torch.float32)
+    rows = effects.at_checkpoint(
+        model,
+        {"objective": term_of("wga", random_examples(3))},
+        {"unlearn": random_examples(2)},
+        component_map(model),
+        2,
+    )
+    e = table(rows)
+    for _, dataset, component in [key for key in e if key[0] == "objective"]:
+        assert e["combined", dataset, component] == e["objective", dataset, component]
+
+
+@every_loss
+def test_small_descent_step_changes_the_risk_by_minus_eta_e(
+    spec, tiny_model, moved, random_examples, term_of, control_vector
+):
+    original = tiny_model("phi")
+    model, control = moved(original), control_vector()
+    term = term_of(spec.name, random_examples(4), spec.kind)
+    held_out = effects.risk_term(random_examples(4))
+    loss = effects.gradient(model, term, 4, original, control)[1]
+    before, risk = effects.gradient(model, held_out, 4)
+    e = effects.dots(loss, risk, component_map(model))["total"]
+
+    def error(eta):
+        after = copy.deepcopy(model)
+        with torch.no_grad():
+            for name, parameter in after.named_parameters():
+                parameter.sub_(eta * loss[name])
+        return abs(effects.gradient(after, held_out, 4)[0] - before + eta * e)
+
+    eta = 1e-3 / norm(as_numpy(loss))
+    # The error is of second order: a tenth of the step leaves a hundredth of it.
+    assert error(eta) <= 0.1 * eta * norm(as_numpy(loss)) * norm(as_numpy(risk))
+    assert error(eta / 10) <= 0.05 * error(eta) + 1e-13
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("spec", BOUNDED, ids=[s.name for s in BOUNDED])
+def test_at_the_original_a_loss_at_its_minimum_has_no_geffect(
+    spec, dtype, tiny_model, random_examples, term_of
+):
+    original = tiny_model("llama", dtype=dtype)
+    model = copy.deepcopy(original)
+    terms = {
+        "objective": term_of("ga", random_examples(3)),
+        "regularizer": term_of(spec.name, random_examples(5), "regularizer", 2.5),
+    }
+    risks = {"unlearn": random_examples(3)}
+    rows = effects.at_checkpoint(model, terms, risks, component_map(model), 2, original)
+    of_regularizer = [row for row in rows if row["term"] == "regularizer"]
+    assert of_regularizer
+    for row in of_regularizer:
+        assert row["geffect"] == 0
+        assert row["norm_loss"] == 0
+        assert math.isnan(row["cosine"])
+        assert row["norm_risk"] > 0
+    e = table(rows)
+    assert e["combined", "unlearn", "total"] == e["objective", "unlearn", "total"] != 0
+
+
+def test_component_that_the_loss_does_not_reach_counts_as_zero(
+    tiny_model, random_examples, term_of, control_vector
+):
+    model = tiny_model("phi")
+    term = term_of("rmu", random_examples(3), hyper={"layer": 1, "c": 2.0})
+    loss = effects.gradient(model, term, 2, control=control_vector())[1]
+    risk = effects.gradient(model, effects.risk_term(random_examples(3)), 2)[1]
+    rows = {r["component"]: r for r in effects.compare(loss, risk, component_map(model))}
+    for component in ("middle", "deep", "lm", "layer.2", "layer.3"):
+        assert rows[component]["geffect"] == 0
+        assert math.isnan(rows[component]["cosine"])
+    assert rows["shallow"]["geffect"] != 0
+
+
+def test_empty_data_set_is_a_data_error_that_names_the_term(tiny_model, term_of):
+    with pytest.raises(DataError, match="objective"):
+        effects.gradient(tiny_model(), term_of("ga", []), 2)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["ga", "npo", "rmu"])
+def test_weights_that_are_not_finite_are_a_model_error(
+    name, value, tiny_model, random_examples, term_of, control_vector
+):
+    original = tiny_model("phi")
+    model = copy.deepcopy(original)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[:, 0] = value
+    term = term_of(name, random_examples(3))
+    with pytest.raises(ModelError, match="not finite"):
+        effects.gradient(model, term, 2, original, control_vector())
+
+
+@pytest.mark.parametrize("spec", BOUNDED, ids=[s.name for s in BOUNDED])
+def test_broken_weights_are_not_mistaken_for_the_minimum(
+    spec, tiny_model, random_examples, term_of
+):
+    original = tiny_model("phi")
+    model = copy.deepcopy(original)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.fill_(math.nan)
+    term = term_of(spec.name, random_examples(3), "regularizer")
+    with pytest.raises(ModelError, match="not finite"):
+        effects.gradient(model, term, 2, original)
