@@ -6,11 +6,14 @@
 import copy
 import os
 import random
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+REPOSITORY = Path(__file__).resolve().parents[1]
 SEED = int(os.environ.get("GEFFECT_TEST_SEED") or random.SystemRandom().randrange(2**31))
 SENTENCES = (
     "Where was the quiet novelist born, and which river runs through that town?",
@@ -240,3 +243,21 @@ def naive_gradient(naive_view):
         return mean.item(), gradients
 
     return compute
+
+
+@pytest.fixture(scope="session")
+def checkout():
+    """Copies what the workflow consists of, without results, into a folder: folder -> folder."""
+    kept = ["Snakefile", "config.yaml", "config", "workflow", "profiles", "slurm", "envs"]
+
+    def copy(folder: Path) -> Path:
+        for name in kept:
+            source = REPOSITORY / name
+            if source.is_dir():
+                ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+                shutil.copytree(source, folder / name, ignore=ignore)
+            else:
+                shutil.copy(source, folder / name)
+        return folder
+
+    return copy

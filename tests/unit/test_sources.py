@@ -1,6 +1,8 @@
 """The code hash: what it sees (code that is reached) and what it must not see (all else)."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -214,9 +216,6 @@ def test_what_an_entry_is_called_or_where_it_stands_in_the_list_is_no_surprise(p
 
 def test_every_module_that_the_real_package_imports_is_reached():
     """Runs the real import and compares it with what the syntax trees say."""
-    import subprocess
-    import sys
-
     code = (
         "import sys, geffect.fictional, geffect.evaluation\n"
         "print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'geffect'))"

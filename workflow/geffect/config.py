@@ -80,8 +80,18 @@ class Config:
         if entry["source"] == "hub":
             return entry["layers"]
         if entry["source"] == "scratch":
-            return entry["config"].get("num_hidden_layers", 0)
-        return json.loads((Path(entry["path"]) / "config.json").read_text())["num_hidden_layers"]
+            return entry["config"]["num_hidden_layers"]
+        path = Path(entry["path"]) / "config.json"
+        try:
+            layers = json.loads(path.read_text(encoding="utf-8"))["num_hidden_layers"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"models.{model}.path: {path} does not say num_hidden_layers "
+                f"({type(error).__name__}); name a folder written by save_pretrained"
+            ) from error
+        if type(layers) is not int:
+            raise ConfigError(f"models.{model}.path: {path}: num_hidden_layers is no integer")
+        return layers
 
     def template(self, model: str) -> dict:
         """Arguments of `templates.Template` for a model."""
@@ -228,7 +238,8 @@ class Config:
                 )
         layers = self.layers(name)
         if layers < _LAYERS_MINIMUM:
-            key = "config.num_hidden_layers" if entry["source"] == "scratch" else "layers"
+            keys = {"hub": "layers", "path": "path", "scratch": "config.num_hidden_layers"}
+            key = keys[entry["source"]]
             raise ConfigError(
                 f"{where}.{key}: {layers} blocks, but shallow, middle and deep need at least "
                 f"{_LAYERS_MINIMUM}; use a deeper model"

@@ -35,13 +35,15 @@ def read_tofu(folder, subset: dict | None = None) -> dict[str, list[dict]]:
         DataError: a file is altered, the forget splits are not the tail of `full`, or perturbed
             rows do not line up.
     """
-    from datasets import load_dataset
+    import datasets
 
+    # Counting the load on the hub would need a network for local files.
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     verify_folder(folder)
 
     def load(name: str) -> list[dict]:
         path = str(Path(folder) / f"{name}.json")
-        return load_dataset("json", data_files=path, split="train").to_list()
+        return datasets.load_dataset("json", data_files=path, split="train").to_list()
 
     full = load("full")
     for split, retain in SPLITS.items():

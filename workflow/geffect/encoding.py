@@ -118,7 +118,14 @@ class Encoder:
         self.tokenizer, self.template, self.max_length = tokenizer, template, max_length
 
     def __call__(self, question: str, answer: str) -> Example:
-        return encode(self.tokenizer, self.template, question, answer)
+        """Encodes one question and answer.
+
+        Raises:
+            DataError: it is longer than the model's positions, or has no answer token.
+        """
+        example = encode(self.tokenizer, self.template, question, answer)
+        check_lengths([example], self.max_length, f"question {question[:60]!r}")
+        return example
 
     @classmethod
     def of(cls, folder, template: dict) -> "Encoder":
@@ -131,6 +138,8 @@ class Encoder:
         Raises:
             DataError: a row is longer than the model's positions, or has no answer token.
         """
-        examples = [self(row["question"], row["answer"]) for row in rows]
+        examples = [
+            encode(self.tokenizer, self.template, row["question"], row["answer"]) for row in rows
+        ]
         check_lengths(examples, self.max_length, what)
         return examples

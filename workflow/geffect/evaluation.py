@@ -215,7 +215,7 @@ def _dataset_samples(model, encoder, dataset, rows, settings) -> pd.DataFrame:
                 "nll_perturbed": wrong,
                 "es_exact": exact.extraction_strength if tofu else math.nan,
                 "es_perturb": (found[number, "perturb"].extraction_strength if tofu else math.nan),
-                "rouge": rouge_l_recall(generated[number], row["answer"]),
+                "rouge": _rouge(generated[number], row["answer"], dataset, number),
             }
         )
     frame = pd.DataFrame(log)
@@ -226,6 +226,13 @@ def _dataset_samples(model, encoder, dataset, rows, settings) -> pd.DataFrame:
         answer_probability(frame["nll"]) if tofu else choice_probability(frame["nll"], wrong)
     )
     return frame
+
+
+def _rouge(generated: str, answer: str, dataset: str, number: int) -> float:
+    try:
+        return rouge_l_recall(generated, answer)
+    except ValueError as error:
+        raise DataError(f"evaluation data {dataset}, row {number}: {error}") from error
 
 
 def _check_row(row: dict, dataset: str, number: int, tofu: bool) -> None:

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import fictional_words as words
+from geffect import fictional_words as words
 
 LIMITS = {
     "authors": (1, 200),

@@ -14,6 +14,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -28,14 +29,14 @@ SIDES = {
     "unlearn": ("unlearning", "e_u", "wanted: negative"),
     "retain": ("retaining", "e_r", "wanted: ≥ 0"),
 }
-# The colours of Okabe and Ito keep apart for the colour-blind; their yellow is too pale for lines.
-PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN = seaborn.color_palette("colorblind").as_hex()[:6]
+PALETTE = [BLUE, VERMILION, GREEN, PINK, ORANGE, BROWN, "#000000"]
 COMPONENT_STYLE = {
-    "embed": {"color": "#E69F00", "marker": "v"},
-    "shallow": {"color": "#D55E00", "marker": "o"},
-    "middle": {"color": "#009E73", "marker": "s"},
-    "deep": {"color": "#0072B2", "marker": "D"},
-    "lm": {"color": "#CC79A7", "marker": "^"},
+    "embed": {"color": ORANGE, "marker": "v"},
+    "shallow": {"color": VERMILION, "marker": "o"},
+    "middle": {"color": GREEN, "marker": "s"},
+    "deep": {"color": BLUE, "marker": "D"},
+    "lm": {"color": PINK, "marker": "^"},
 }
 # The dot shows a value whose neighbours are missing.
 TOTAL_STYLE = {"color": "black", "linewidth": 1.9, "marker": ".", "zorder": 3}

@@ -57,7 +57,10 @@ class Spec:
 
 
 def _read(path: Path, kind: str) -> Spec:
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except SyntaxError as error:
+        raise ConfigError(f"{path}: no Python, line {error.lineno}: {error.msg}") from error
     literals, functions = {}, set()
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
@@ -67,7 +70,7 @@ def _read(path: Path, kind: str) -> Spec:
             if name in (*_REQUIRED, "MINIMUM"):
                 try:
                     literals[name] = ast.literal_eval(node.value)
-                except ValueError as error:
+                except (ValueError, TypeError) as error:
                     raise ConfigError(
                         f"{path}: {name} must be a literal (it is read without importing the file)"
                     ) from error
@@ -75,7 +78,10 @@ def _read(path: Path, kind: str) -> Spec:
     if missing or "loss" not in functions:
         what = ", ".join([*missing, *([] if "loss" in functions else ["loss()"])])
         raise ConfigError(f"{path}: {what} is missing; see an existing {kind} beside it")
-    unknown = sorted(set(literals["NEEDS"]) - set(NEEDS))
+    for name, types in (("HYPERPARAMETERS", dict), ("NEEDS", (list, tuple, set))):
+        if not isinstance(literals[name], types):
+            raise ConfigError(f"{path}: {name} must be a {'dict' if types is dict else 'list'}")
+    unknown = [need for need in literals["NEEDS"] if need not in list(NEEDS)]
     if unknown:
         raise ConfigError(f"{path}: unknown need {unknown[0]!r}; known: {', '.join(NEEDS)}")
     if literals["REDUCTION"] not in REDUCTIONS:

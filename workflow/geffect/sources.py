@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def code_hash(*entries) -> str:
@@ -40,9 +41,7 @@ def _tree(path: Path) -> ast.Module:
 def _normal_form(path: Path) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
-            node, clean=False
-        ):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False):
             node.body = node.body[1:] or [ast.Pass()]
     return ast.dump(tree)
 
@@ -51,17 +50,31 @@ def _normal_form(path: Path) -> str:
 def _imports(path: Path) -> tuple[Path, ...]:
     modules = []
     for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            modules += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        if isinstance(node, ast.ImportFrom):
+            module = _absolute(path, node)
+            modules += [module, *(f"{module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
     return tuple(found for module in modules for found in _resolve(module))
 
 
+def _absolute(path: Path, node: ast.ImportFrom) -> str:
+    if node.level == 0:
+        return node.module or ""
+    if not path.is_relative_to(PACKAGE):
+        return ""
+    package = [PACKAGE.name, *path.relative_to(PACKAGE).parent.parts]
+    package = package[: len(package) - node.level + 1]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
 def _resolve(module: str) -> list[Path]:
-    parts = module.split(".")
-    if parts[0] != PACKAGE.name:
+    """The files that importing a dotted name of this package runs, its parents included."""
+    first, *parts = module.split(".")
+    if first != PACKAGE.name:
         return []
-    base = PACKAGE.joinpath(*parts[1:])
-    candidates = [base.with_suffix(".py"), base / "__init__.py"]
-    return [path for path in candidates if path.is_file()]
+    found = [PACKAGE / "__init__.py"]
+    for depth in range(1, len(parts) + 1):
+        base = PACKAGE.joinpath(*parts[:depth])
+        found += [base.with_name(base.name + ".py"), base / "__init__.py"]
+    return [path for path in found if path.is_file()]

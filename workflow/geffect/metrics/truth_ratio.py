@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
-from .probability import paired_rows
+from geffect.metrics.probability import paired_rows
 
 Form = Literal["geometric", "arithmetic"]
 
