@@ -47,8 +47,18 @@ class Settings:
     length_bucket: int = 0
 
     def steps(self, rows: int) -> int:
-        """N = ⌊epochs · rows / batch⌋ updates; the last partial batch is dropped."""
-        return math.floor(self.epochs * rows / self.batch_size)
+        """N = ⌊epochs · rows / batch⌋ updates; the last partial batch is dropped.
+
+        Raises:
+            ConfigError: there is not a single full batch.
+        """
+        steps = math.floor(self.epochs * rows / self.batch_size)
+        if steps == 0:
+            raise ConfigError(
+                f"training: {self.epochs} epochs of {rows} rows are less than one batch of "
+                f"{self.batch_size}; lower batch_size or raise epochs"
+            )
+        return steps
 
     def warmup(self, rows: int) -> int:
         return max(1, math.floor(self.warmup_epochs * rows / self.batch_size))
@@ -198,18 +208,13 @@ def train(
         ConfigError: there is not a single full batch.
     """
     steps = settings.steps(rows)
-    if steps == 0:
-        raise ConfigError(
-            f"{what}: {settings.epochs} epochs of {rows} rows are less than one batch of "
-            f"{settings.batch_size}; lower batch_size or raise epochs"
-        )
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     scheduler = get_scheduler(settings.schedule, optimizer, settings.warmup(rows), steps)
     if settings.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
+        model.activation_checkpointing_enable()
     model.train()
     outcome, progress = Outcome(), Progress(what, steps)
     for step in range(1, steps + 1):
@@ -236,7 +241,7 @@ def train(
         progress.step(step, f"loss {row['loss']:.4g}")
     model.eval()
     if settings.gradient_checkpointing:
-        model.gradient_checkpointing_disable()
+        model.activation_checkpointing_disable()
     return outcome
 
 
