@@ -279,7 +279,7 @@ def test_gradient_checkpointing_changes_nothing(run):
     plain = case.train(SMALL)[0]
     model, _ = case.train(dataclasses.replace(SMALL, gradient_checkpointing=True))
     torch.testing.assert_close(weights(model), weights(plain), rtol=0, atol=1e-9)
-    assert not model.is_gradient_checkpointing
+    assert not model.is_activation_checkpointing
 
 
 def test_reference_is_never_trained(run):
