@@ -452,7 +452,8 @@ def by_path(raw, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"num_hidden_layers": 24}))
-    (folder / "model.safetensors").touch()
+    for name in ("model.safetensors", "tokenizer.json"):
+        (folder / name).touch()
     entry = raw["models"]["phi-1_5"]
     for key in ("id", "revision", "layers"):
         del entry[key]
@@ -471,7 +472,7 @@ def test_a_model_folder_of_two_blocks_is_refused(by_path):
     refused(raw, "models.phi-1_5.", "2 blocks", "at least 3; use a deeper model")
 
 
-@pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "."])
+@pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.json", "."])
 def test_a_path_without_a_model_is_refused(by_path, lost):
     raw, folder = by_path
     if lost == ".":
@@ -612,3 +613,10 @@ def test_importing_the_config_stays_cheap():
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_only_a_regularizer_that_knows_them_pools_all_positions(raw):
+    raw["regularizers"]["kl"]["positions"] = "all"
+    Config(raw)
+    raw["regularizers"]["nll"]["positions"] = "all"
+    refused(raw, "regularizers.nll.positions", "labels only")

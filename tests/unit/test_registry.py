@@ -73,6 +73,7 @@ def test_a_dropped_file_is_found_without_importing_it(folder):
         reduction="sample",
         weighted=False,
         minimum=None,
+        positions=("labels",),
     )
     assert set(registry.catalogue("objective")) > {"mine", "ga"}
     assert "mine" not in registry.catalogue("regularizer")

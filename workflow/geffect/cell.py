@@ -145,6 +145,7 @@ class Cell:
             what,
             reference=reference,
             control=draws.control_vector,
+            seed=self.seed,
             checkpoint=lambda step: checkpoints.save(model, step, last),
         )
 
@@ -160,7 +161,14 @@ class Cell:
         """
         steps, size = settings.steps(len(self.forget)), settings.batch_size
         shape = (steps, size)
-        rows = training.order(len(self.forget), steps, size, generator(self.seed, "forget order"))
+        rows = training.order(
+            len(self.forget),
+            steps,
+            size,
+            generator(self.seed, "forget order"),
+            [len(example) for example in self.forget],
+            settings.length_bucket,
+        )
         partners = training.pairing(len(self.retain), shape, generator(self.seed, "retain pairs"))
         drawn = training.pairing(len(self.refusals), shape, generator(self.seed, "refusals"))
         spec = registry.get("objective", self.objective.name)

@@ -194,7 +194,14 @@ class Config:
                 self._check_values(kind, where, entry)
 
     def _check_values(self, kind: str, where: str, entry: Mapping) -> None:
-        declared = dict(registry.get(kind, entry[kind]).hyperparameters)
+        spec = registry.get(kind, entry[kind])
+        declared = dict(spec.hyperparameters)
+        positions = entry.get("positions", "labels")
+        if kind == "regularizer" and positions not in spec.positions:
+            raise ConfigError(
+                f"{where}.positions: {entry[kind]!r} knows {', '.join(spec.positions)} only, not "
+                f"{positions!r}"
+            )
         own = {kind, "splits", "models"}
         if kind == "regularizer":
             declared["coefficient"] = {"type": "number", "exclusiveMinimum": 0}
@@ -230,11 +237,10 @@ class Config:
             )
         if entry["source"] == "path":
             folder = Path(entry["path"])
-            weights = any(folder.glob("*.safetensors"))
-            if not (folder / "config.json").is_file() or not weights:
+            if not all(any(folder.glob(p)) for p in ("config.json", "*.safetensors", "tokenizer*")):
                 raise ConfigError(
-                    f"{where}.path: {folder} is no model folder (config.json and *.safetensors are "
-                    "expected); name one written by save_pretrained"
+                    f"{where}.path: {folder} is no model folder (config.json, *.safetensors and a "
+                    "tokenizer are expected); name one written by save_pretrained"
                 )
         layers = self.layers(name)
         if layers < _LAYERS_MINIMUM:

@@ -3,8 +3,8 @@
 e(D, L; θ) = ∇R(D; θ) · ∇L(θ) (PAPER, G-effect). This is the straightforward version: one
 backward pass per gradient, through the same loss functions that training uses.
 
-Memory: the model, plus one gradient of the model's size and dtype for each of R(D_u), R(D_r) and
-every term.
+Memory, in units of the model's size and dtype: the model, θ_o where a loss needs it, the gradients
+of R(D_u) and R(D_r), and at most two more (the combined loss, and the term being differentiated).
 """
 
 import math
@@ -69,9 +69,14 @@ def gradient(
     return value, found
 
 
-def combine(*weighted: tuple[float, Gradient]) -> Gradient:
-    """Σ coefficient · gradient."""
-    return {name: sum(c * g[name] for c, g in weighted) for name in weighted[0][1]}
+def scale(gradient: Gradient, coefficient: float) -> Gradient:
+    """coefficient · gradient, in place."""
+    return {name: g if coefficient == 1 else g.mul_(coefficient) for name, g in gradient.items()}
+
+
+def add(a: Gradient, b: Gradient) -> Gradient:
+    """a + b, in the place of a."""
+    return {name: g.add_(b[name]) for name, g in a.items()}
 
 
 def dots(a: Gradient, b: Gradient, components: Mapping) -> dict[str, float]:
@@ -141,20 +146,22 @@ def at_checkpoint(
             log.warning("%s; its G-effects at this step are missing", error)
             return {name: torch.full_like(p, math.nan) for name, p in model.named_parameters()}
 
-    found: dict[str, Gradient] = {}
+    risk_gradients = {name: exact(risk_term(examples)) for name, examples in risks.items()}
+
+    def rows_of(name: str, loss: Gradient) -> list[dict]:
+        return [
+            {"term": name, "dataset": dataset, **row}
+            for dataset, risk in risk_gradients.items()
+            for row in compare(loss, risk, components)
+        ]
+
+    rows, combined = [], None
     for name, term in terms.items():
-        raw = exact(term)
-        found[name] = raw if term.coefficient == 1 else combine((term.coefficient, raw))
-    parts = [(1.0, found[name]) for name in ("objective", "regularizer") if name in found]
-    found["combined"] = combine(*parts)
-    rows = []
-    for dataset, examples in risks.items():
-        risk = exact(risk_term(examples))
-        for name, loss in found.items():
-            rows += [
-                {"term": name, "dataset": dataset, **row} for row in compare(loss, risk, components)
-            ]
-    return rows
+        loss = scale(exact(term), term.coefficient)
+        rows += rows_of(name, loss)
+        if name in ("objective", "regularizer"):
+            combined = loss if combined is None else add(combined, loss)
+    return rows + rows_of("combined", combined)
 
 
 def along(
@@ -187,8 +194,9 @@ def along(
     needs = frozenset().union(*(term.spec.needs for term in terms.values()))
     original = checkpoints[0][1]
     reference = models.load(original, device) if needs & REFERENCE_NEEDS else None
-    rows, progress = [], Progress(what, len(checkpoints))
+    rows, progress, model = [], Progress(what, len(checkpoints)), None
     for done, (step, folder) in enumerate(checkpoints, start=1):
+        del model  # two models at once may not fit
         model = models.load(folder, device)
         components = models.component_map(model)
         found = at_checkpoint(

@@ -98,7 +98,8 @@ def score(model, examples: Sequence[Example], batch_size: int, what: str) -> lis
             first = example.prompt_length - 1
             answer = example.labels[:-1]
             strength = extraction_strength(argmax[first : first + len(answer)], answer)
-            scores[i] = Score(mean, strength)
+            # The argmax of logits that are not numbers would pass for perfect forgetting.
+            scores[i] = Score(mean, strength if math.isfinite(mean) else math.nan)
         progress.step(start + len(rows))
     return scores
 
@@ -215,7 +216,11 @@ def _dataset_samples(model, encoder, dataset, rows, settings) -> pd.DataFrame:
                 "nll_perturbed": wrong,
                 "es_exact": exact.extraction_strength if tofu else math.nan,
                 "es_perturb": (found[number, "perturb"].extraction_strength if tofu else math.nan),
-                "rouge": _rouge(generated[number], row["answer"], dataset, number),
+                "rouge": (
+                    _rouge(generated[number], row["answer"], dataset, number)
+                    if math.isfinite(exact.nll)
+                    else math.nan
+                ),
             }
         )
     frame = pd.DataFrame(log)

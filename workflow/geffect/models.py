@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
@@ -54,16 +55,24 @@ def load(folder, device_name: str = "auto", dtype: str = "float32"):
         raise ModelError(f"{folder}: no model (config.json and *.safetensors are expected)")
     target = device(device_name)
     spread = target.type == "cuda" and target.index is None and torch.cuda.device_count() > 1
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=getattr(torch, dtype),
-        local_files_only=True,
-        use_safetensors=True,
-        trust_remote_code=False,
-        device_map="auto" if spread else None,
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            device_map="auto" if spread else None,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ModelError(f"{folder}: cannot be loaded ({_first_line(error)})") from error
     check_blocks(model.config, str(folder))
+    component_map(model)
     return model.eval() if spread else model.to(target).eval()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def load_tokenizer(folder):
@@ -72,7 +81,10 @@ def load_tokenizer(folder):
     Raises:
         ModelError: it has no EOS token or no character offsets.
     """
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: no tokenizer ({_first_line(error)})") from error
     if tokenizer.eos_token_id is None or not tokenizer.is_fast:
         raise ModelError(f"{folder}: the tokenizer needs an EOS token and character offsets (fast)")
     return tokenizer
@@ -145,6 +157,9 @@ def build(architecture: str, settings: dict, tokenizer, seed: int):
         ModelError: transformers does not know the architecture, or it has too few blocks.
     """
     try:
+        unknown = sorted(set(settings) - set(AutoConfig.for_model(architecture).to_dict()))
+        if unknown:
+            raise ModelError(f"architecture {architecture!r}: unknown config key {unknown[0]!r}")
         config = AutoConfig.for_model(
             architecture,
             **settings,
@@ -202,7 +217,7 @@ def trajectory(original, checkpoints, final, last: int | None) -> list[tuple[int
 
     `last` is the number of updates, None for a run that diverged and has no final model.
     """
-    steps = [(int(p.name.removeprefix("step-")), p) for p in Path(checkpoints).glob("step-*")]
+    steps = [(int(p.name.removeprefix("step-")), p) for p in Path(checkpoints).glob("step-*[0-9]")]
     end = [] if last is None else [(last, Path(final))]
     return [(0, Path(original)), *sorted(steps), *end]
 
@@ -228,8 +243,8 @@ def thirds(layers: int) -> list[str]:
 def component_map(model) -> dict[str, tuple[str, int | None]]:
     """For every parameter: its component and its block (1..L, None outside the blocks).
 
-    `embed` is the input embedding, `lm` the final norm and the unembedding; tied embeddings count
-    under `embed` alone, since they are one parameter.
+    `embed` is the input embedding (learned positions included), `lm` the final norm and the
+    unembedding; tied embeddings count under `embed` alone, since they are one parameter.
 
     Raises:
         ModelError: a parameter belongs to neither (an architecture that is not understood).
@@ -244,7 +259,8 @@ def component_map(model) -> dict[str, tuple[str, int | None]]:
         raise ModelError(f"{type(model).__name__}: no list of {layers} blocks was found")
     prefix = blocks[0]
     parent = prefix.rpartition(".")[0]
-    names = {id(m): name for name, m in model.named_modules()}
+    modules = dict(model.named_modules())
+    names = {id(m): name for name, m in modules.items()}
     embed = names[id(model.get_input_embeddings())]
     head = names[id(model.get_output_embeddings())]
     third = thirds(layers)
@@ -254,7 +270,7 @@ def component_map(model) -> dict[str, tuple[str, int | None]]:
         if name.startswith(prefix + "."):
             block = int(name[len(prefix) + 1 :].split(".")[0])
             result[name] = (third[block], block + 1)
-        elif module == embed:
+        elif module == embed or isinstance(modules[module], torch.nn.Embedding):
             result[name] = ("embed", None)
         elif module == head or (module.startswith(parent) and "norm" in module.lower()):
             result[name] = ("lm", None)

@@ -1,9 +1,13 @@
 """The refusals that PO trains towards."""
 
-from importlib import resources
 from pathlib import Path
 
 from geffect.errors import DataError
+
+
+def refusals_path(path=None) -> Path:
+    """The file with the refusals: `path`, or the project's own."""
+    return Path(path) if path is not None else Path(__file__).parent / "refusals.txt"
 
 
 def read_refusals(path=None) -> list[str]:
@@ -12,13 +16,11 @@ def read_refusals(path=None) -> list[str]:
     Raises:
         DataError: there is no such file, or no line in it.
     """
-    if path is None:
-        text = resources.files("geffect").joinpath("refusals.txt").read_text(encoding="utf-8")
-    elif Path(path).is_file():
-        text = Path(path).read_text(encoding="utf-8")
-    else:
-        raise DataError(f"{path}: no such file; data.refusals is a path or null")
+    file = refusals_path(path)
+    if not file.is_file():
+        raise DataError(f"{file}: no such file; data.refusals is a path or null")
+    text = file.read_text(encoding="utf-8")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
-        raise DataError(f"{path}: holds no refusal; write one per line")
+        raise DataError(f"{file}: holds no refusal; write one per line")
     return lines

@@ -7,8 +7,11 @@ A file `objectives/NAME.py` or `regularizers/NAME.py` declares, as literals:
 - `NEEDS`: what the loop has to provide beyond the log-probabilities, out of `NEEDS` below;
 - `REDUCTION`: "token" (its mean pools all label tokens) or "sample" (over samples);
 
-and, optionally, `MINIMUM`: a lower bound of the loss; where it is attained the gradient is zero,
-and is taken as exactly zero instead of as rounding noise (KL and RR at the original model);
+and, optionally,
+
+- `MINIMUM`: a lower bound of the loss; where it is attained the gradient is zero, and is taken as
+  exactly zero instead of as rounding noise (KL and RR at the original model);
+- `POSITIONS`: which positions a variant may ask it to pool, "labels" alone unless said otherwise;
 
 and defines `loss(view, **hyperparameters)`, which returns a `losses.Sum`. An objective that
 reweights log-likelihoods also defines `weight(view, **hyperparameters)`.
@@ -50,6 +53,7 @@ class Spec:
     reduction: str
     weighted: bool
     minimum: float | None
+    positions: tuple[str, ...]
 
     def module(self) -> ModuleType:
         """The imported file (this imports torch if the file does)."""
@@ -67,7 +71,7 @@ def _read(path: Path, kind: str) -> Spec:
             functions.add(node.name)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             name = node.targets[0].id
-            if name in (*_REQUIRED, "MINIMUM"):
+            if name in (*_REQUIRED, "MINIMUM", "POSITIONS"):
                 try:
                     literals[name] = ast.literal_eval(node.value)
                 except (ValueError, TypeError) as error:
@@ -98,6 +102,7 @@ def _read(path: Path, kind: str) -> Spec:
         reduction=literals["REDUCTION"],
         weighted="weight" in functions,
         minimum=literals.get("MINIMUM"),
+        positions=tuple(literals.get("POSITIONS", ["labels"])),
     )
 
 

@@ -119,7 +119,7 @@ def provenance() -> dict:
     dirty = None if status is None else bool(status)
     return {
         "git": {"commit": _git("rev-parse", "HEAD"), "dirty": dirty},
-        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "packages": {d.name: d.version for d in metadata.distributions() if d.name in _PACKAGES},
         "python": platform.python_version(),
         "host": socket.gethostname(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),

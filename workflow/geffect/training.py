@@ -74,7 +74,7 @@ class Term:
         hyper: its hyper-parameters.
         select: step (1..N) -> the examples of that step's effective batch.
         coefficient: λ.
-        pad_to: pools all positions of batches padded to this length (`kl_positions: all`).
+        pad_to: pools all positions of batches padded to this length (`positions: all`).
     """
 
     name: str
@@ -187,6 +187,7 @@ def train(
     reference=None,
     control=None,
     checkpoint: Callable[[int], None] | None = None,
+    seed: int = 0,
 ) -> Outcome:
     """Minimises Σ coefficient · mean loss over N = settings.steps(rows) AdamW updates.
 
@@ -197,6 +198,7 @@ def train(
         what: how the progress lines call this run.
         reference: θ_o for the terms that need it.
         control: [d], RMU's u.
+        seed: of what the model itself draws (dropout).
         checkpoint: called with t after every update t.
 
     Returns:
@@ -216,6 +218,7 @@ def train(
     if settings.gradient_checkpointing:
         model.activation_checkpointing_enable()
     model.train()
+    torch.manual_seed(seed)
     outcome, progress = Outcome(), Progress(what, steps)
     for step in range(1, steps + 1):
         row = {"step": step, "loss": 0.0}
@@ -264,7 +267,7 @@ def fit(
     term = Term(
         "risk", get("regularizer", "nll"), {}, lambda step: [examples[i] for i in rows[step - 1]]
     )
-    outcome = train(model, [term], settings, len(examples), what)
+    outcome = train(model, [term], settings, len(examples), what, seed=seed)
     if outcome.diverged is not None:
         step, reason = outcome.diverged
         raise ModelError(f"{what}: diverged at step {step} ({reason}); lower learning_rate")

@@ -12,7 +12,9 @@ sys.path.insert(0, str(WORKFLOW))
 
 from geffect.config import CellKey, Config
 from geffect.errors import GeffectError
+from geffect.refusals import refusals_path
 from geffect.registry import get
+from geffect.runtime import sha256
 from geffect.sources import code_hash
 from geffect.tofu import SPLITS, table_names
 
@@ -45,6 +47,11 @@ wildcard_constraints:
     objective=one_of(config["objectives"]),
     regularizer=one_of(["none", *config["regularizers"]]),
     seed="[0-9]+",
+
+
+def refusals_hash():
+    """Hash of the refusals' content, wherever they lie."""
+    return sha256(refusals_path(config["data"]["refusals"]))
 
 
 def table(name):
@@ -137,7 +144,12 @@ def hashed(script, *files):
     return code_hash(WORKFLOW / "scripts" / f"{script}.py", *files)
 
 
-def runtime():
+def resource(wildcards, name):
+    """What a job of this model asks for: gpus, mem_mb, runtime (minutes)."""
+    return CONFIG.model(wildcards.model)["resources"][name]
+
+
+def compute():
     """What every job that computes with torch is told about the machine."""
     return dict(config["compute"])
 

@@ -17,6 +17,7 @@ rule data:
     params:
         settings={k: v for k, v in config["data"].items() if k != "directory"},
         splits=CONFIG.splits,
+        refusals=refusals_hash(),
         code=hashed("data"),
     script:
         "../scripts/data.py"

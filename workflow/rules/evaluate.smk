@@ -23,10 +23,14 @@ rule evaluate:
     conda:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
+    resources:
+        gpu=lambda w: resource(w, "gpus"),
+        mem_mb=lambda w, attempt: attempt * resource(w, "mem_mb"),
+        runtime=lambda w, attempt: attempt * resource(w, "runtime"),
     params:
         template=lambda w: CONFIG.template(w.model),
         evaluation=config["evaluation"],
-        compute=runtime(),
+        compute=compute(),
         code=hashed("evaluate"),
     script:
         "../scripts/evaluate.py"

@@ -22,13 +22,17 @@ rule base_training:
     conda:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
+    resources:
+        gpu=lambda w: resource(w, "gpus"),
+        mem_mb=lambda w, attempt: attempt * resource(w, "mem_mb"),
+        runtime=lambda w, attempt: attempt * resource(w, "runtime"),
     params:
         architecture=lambda w: CONFIG.model(w.model)["architecture"],
         config=lambda w: CONFIG.model(w.model)["config"],
         vocabulary=lambda w: CONFIG.model(w.model)["vocabulary"],
         template=lambda w: CONFIG.template(w.model),
         training=lambda w: CONFIG.training(w.model, "base_training"),
-        compute=runtime(),
+        compute=compute(),
         code=hashed("base_training", RISK),
     script:
         "../scripts/base_training.py"
@@ -49,11 +53,15 @@ rule finetune:
     conda:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
+    resources:
+        gpu=lambda w: resource(w, "gpus"),
+        mem_mb=lambda w, attempt: attempt * resource(w, "mem_mb"),
+        runtime=lambda w, attempt: attempt * resource(w, "runtime"),
     params:
         template=lambda w: CONFIG.template(w.model),
         training=lambda w: CONFIG.training(w.model, "finetune"),
         repeats=lambda w: CONFIG.model(w.model).get("background_repeats", 0),
-        compute=runtime(),
+        compute=compute(),
         code=hashed("finetune", RISK),
     script:
         "../scripts/finetune.py"

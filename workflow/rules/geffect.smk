@@ -25,6 +25,10 @@ rule geffect:
     conda:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
+    resources:
+        gpu=lambda w: resource(w, "gpus"),
+        mem_mb=lambda w, attempt: attempt * resource(w, "mem_mb"),
+        runtime=lambda w, attempt: attempt * resource(w, "runtime"),
     params:
         template=lambda w: CONFIG.template(w.model),
         objective=objective_of,
@@ -33,7 +37,7 @@ rule geffect:
         held_out=config["data"]["held_out"],
         retain_rows=config["geffect"]["retain_rows"],
         micro_batch_size=config["geffect"]["micro_batch_size"],
-        compute=runtime(),
+        compute=compute(),
         code=lambda w: hashed(
             "geffect",
             RISK,

@@ -24,6 +24,10 @@ rule unlearn:
     conda:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
+    resources:
+        gpu=lambda w: resource(w, "gpus"),
+        mem_mb=lambda w, attempt: attempt * resource(w, "mem_mb"),
+        runtime=lambda w, attempt: attempt * resource(w, "runtime"),
     params:
         template=lambda w: CONFIG.template(w.model),
         training=lambda w: CONFIG.training(w.model, "unlearn", w.objective),
@@ -31,7 +35,7 @@ rule unlearn:
         objective=objective_of,
         regularizer=regularizer_of,
         held_out=config["data"]["held_out"],
-        compute=runtime(),
+        compute=compute(),
         code=lambda w: hashed("unlearn", *cell_files(w)),
     script:
         "../scripts/unlearn.py"

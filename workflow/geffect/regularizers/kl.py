@@ -4,6 +4,7 @@ HYPERPARAMETERS = {}
 NEEDS = ["reference_logits"]
 REDUCTION = "token"
 MINIMUM = 0
+POSITIONS = ["labels", "all"]
 
 
 def loss(view):
