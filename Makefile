@@ -3,11 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := $(BIN)/snakemake --configfile config/demo.yaml --cores 2 --quiet rules
 
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+# pip compiles thousands of modules that nothing imports; those that are get compiled on import.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint format
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP) -e .
+	touch $@
+
+.venv/dev: .venv/installed
+	$(PIP) -e '.[dev]'
 	touch $@
 
 demo: .venv/installed
@@ -15,16 +23,16 @@ demo: .venv/installed
 	@$(DEMO)
 	@cat results/demo/tables/main.md
 
-test: .venv/installed
+test: .venv/dev
 	$(BIN)/python -m pytest
 
-lint: .venv/installed
+lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow/rules
 	$(BIN)/snakemake --lint
 
-format: .venv/installed
+format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/rules

@@ -245,6 +245,45 @@ def naive_gradient(naive_view):
     return compute
 
 
+@pytest.fixture
+def cell_of(tokenizer, seed, draw_hyperparameters):
+    """A function: a cell of a few rows, its hyper-parameters drawn; `held_out` beside it."""
+    from geffect import registry
+    from geffect.cell import Cell, Loss
+    from geffect.encoding import Encoder
+    from geffect.rows import trainable
+    from geffect.templates import Template
+
+    encoder = Encoder(
+        tokenizer, Template("Question: {question}\nAnswer: {answer}", "Answer: "), 128
+    )
+
+    def rows(start, stop):
+        return [
+            {"row": i, "question": f"What is number {i}?", "answer": f"It is {i} of them."}
+            for i in range(start, stop)
+        ]
+
+    def loss(kind, name, coefficient):
+        return Loss(name, draw_hyperparameters(registry.get(kind, name)), coefficient)
+
+    def build(objective="ga", regularizer="kl", seed=seed, forget=10):
+        retain = trainable(rows(0, 30), 7)
+        cell = Cell(
+            encoder,
+            rows(30, 30 + forget),
+            retain,
+            [f"I do not know that, reason {i}." for i in range(20)],
+            loss("objective", objective, 1.0),
+            None if regularizer is None else loss("regularizer", regularizer, 0.5),
+            seed,
+        )
+        cell.held_out_rows = rows(0, 7)
+        return cell
+
+    return build
+
+
 @pytest.fixture(scope="session")
 def checkout():
     """Copies what the workflow consists of, without results, into a folder: folder -> folder."""

@@ -143,7 +143,7 @@ def test_extraction_strength_is_what_decoding_from_every_token_gives(
     kept = [e for e in examples if not has_a_tie(model, e)]
     print(f"{len(examples) - len(kept)} examples with a tie are left out")
     assert len(kept) >= 12
-    found = [s.extraction_strength for s in score(model, kept, 7, "scoring")]
+    found = [s.extraction_strength for s in score(model, kept, 7)]
     expected = [brute_force_strength(model, example) for example in kept]
     assert found == expected
     assert len(set(found)) > 1
@@ -151,7 +151,7 @@ def test_extraction_strength_is_what_decoding_from_every_token_gives(
 
 def test_nll_is_the_mean_over_the_labels_of_a_row_alone(model, half_known):
     examples = half_known(model, 12)
-    found = [s.nll for s in score(model, examples, 5, "scoring")]
+    found = [s.nll for s in score(model, examples, 5)]
     np.testing.assert_allclose(found, [naive_nll(model, e) for e in examples], rtol=1e-12)
 
 
@@ -160,7 +160,7 @@ def test_eos_counts_for_the_nll_but_not_for_the_strength(model, rng):
         model.lm_head.bias[EOS] -= 1000
     prompt = rng.integers(1, VOCABULARY, size=5).tolist()
     answer = greedy(model, prompt, 4)
-    (known,) = score(model, [Example((*prompt, *answer, EOS), 5)], 1, "scoring")
+    (known,) = score(model, [Example((*prompt, *answer, EOS), 5)], 1)
     assert known.extraction_strength == 1
     assert known.nll > 1000 / 5 - 10
 
@@ -169,15 +169,15 @@ def test_a_missed_last_token_makes_the_strength_zero(model, rng):
     prompt = rng.integers(1, VOCABULARY, size=5).tolist()
     answer = greedy(model, prompt, 4)
     answer[-1] = answer[-1] % (VOCABULARY - 1) + 1
-    (missed,) = score(model, [Example((*prompt, *answer, EOS), 5)], 1, "scoring")
+    (missed,) = score(model, [Example((*prompt, *answer, EOS), 5)], 1)
     assert missed.extraction_strength == 0
 
 
 def test_scores_come_in_the_order_of_their_examples(model, half_known, rng):
     examples = half_known(model, 9)
     order = rng.permutation(9)
-    found = score(model, examples, 4, "scoring")
-    permuted = score(model, [examples[i] for i in order], 4, "scoring")
+    found = score(model, examples, 4)
+    permuted = score(model, [examples[i] for i in order], 4)
     for place, i in enumerate(order):
         assert permuted[place].nll == pytest.approx(found[i].nll, rel=1e-12)
 
@@ -222,7 +222,7 @@ def expected_texts(model, prompts, length):
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
 def test_generation_is_greedy_decoding_of_each_prompt_alone(stopping, prompts, batch_size):
     expected = expected_texts(stopping, prompts, 16)
-    found = generate(stopping, Spelling(), prompts, 16, batch_size, "generating")
+    found = generate(stopping, Spelling(), prompts, 16, batch_size)
     assert found == expected
     totals = [len(p) + len(t.split()) for p, t in zip(prompts, found, strict=True)]
     within = [total for total, p in zip(totals, prompts, strict=True) if len(p) < 16]
@@ -231,18 +231,18 @@ def test_generation_is_greedy_decoding_of_each_prompt_alone(stopping, prompts, b
 
 
 def test_a_prompt_without_budget_gets_an_empty_text(model, prompts):
-    found = generate(model, Spelling(), prompts, 16, 64, "generating")
+    found = generate(model, Spelling(), prompts, 16, 64)
     for prompt, text in zip(prompts, found, strict=True):
         if len(prompt) >= 16:
             assert text == ""
-    assert generate(model, Spelling(), prompts, 1, 64, "generating") == [""] * len(prompts)
+    assert generate(model, Spelling(), prompts, 1, 64) == [""] * len(prompts)
 
 
 def test_a_sampling_configuration_of_the_model_does_not_count(model, prompts):
-    expected = generate(model, Spelling(), prompts, 16, 4, "generating")
+    expected = generate(model, Spelling(), prompts, 16, 4)
     config = model.generation_config
     config.do_sample, config.temperature, config.top_p, config.top_k = True, 5.0, 0.5, 3
-    assert generate(model, Spelling(), prompts, 16, 4, "generating") == expected
+    assert generate(model, Spelling(), prompts, 16, 4) == expected
 
 
 # Samples

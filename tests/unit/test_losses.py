@@ -199,7 +199,7 @@ def test_count_is_the_declared_reduction_of_the_batch(spec, situation):
 
 
 @every_loss
-def test_extra_right_padding_changes_nothing(spec, situation, rng):
+def test_extra_padding_and_an_earlier_start_change_nothing(spec, situation, rng):
     case = situation(spec)
     batch = collate(case.examples)
     shape = (len(case.examples), int(rng.integers(1, 9)))
@@ -207,6 +207,7 @@ def test_extra_right_padding_changes_nothing(spec, situation, rng):
     padded = Batch(
         torch.cat([batch.input_ids, filler], dim=1),
         torch.cat([batch.labels, torch.full(shape, IGNORED)], dim=1),
+        start=int(rng.integers(batch.start + 1)),
     )
     assert case.value(padded) == pytest.approx(case.value(batch), rel=EXACT)
     assert case.sum(padded).count == case.sum(batch).count
@@ -374,7 +375,9 @@ def test_label_probabilities_are_those_of_the_next_token(situation):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_logits_are_raised_to_float32(dtype, random_examples, rng):
     batch = collate(random_examples(3))
-    logits = torch.from_numpy(rng.normal(size=(*batch.input_ids.shape, 61))).to(dtype)
+    logits = torch.from_numpy(rng.normal(size=(*batch.labels[:, batch.start :].shape, 61))).to(
+        dtype
+    )
     logp = losses.log_probabilities(logits, batch)[0]
     assert logp.dtype == torch.float32
     expected = losses.log_probabilities(logits.double(), batch)[0]

@@ -253,9 +253,9 @@ def test_trajectory_holds_original_checkpoints_and_final_model_once(
     every, last, steps, tiny_model, tmp_path
 ):
     model = tiny_model(dtype=torch.float32)
-    checkpoints = Checkpoints(tmp_path / "checkpoints", every)
-    for step in range(1, last + 1):
-        checkpoints.save(model, step, last)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    for step in [0, *range(every, last, every), last]:
+        checkpoints(model, step, last)
     folders = trajectory("original", tmp_path / "checkpoints", "final", last)
     assert [step for step, _ in folders] == [0, *steps, last]
     assert folders[0][1].name == "original" and folders[-1][1].name == "final"
@@ -265,9 +265,9 @@ def test_trajectory_holds_original_checkpoints_and_final_model_once(
 
 
 def test_trajectory_of_a_diverged_run_has_no_final_model(tiny_model, tmp_path):
-    checkpoints = Checkpoints(tmp_path / "checkpoints", 1)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
     for step in (1, 2):
-        checkpoints.save(tiny_model(), step, 9)
+        checkpoints(tiny_model(), step, 9)
     steps = [step for step, _ in trajectory("o", tmp_path / "checkpoints", "f", None)]
     assert steps == [0, 1, 2]
 
@@ -281,6 +281,6 @@ def test_trajectory_is_in_order_of_steps(tmp_path):
 
 def test_checkpoints_of_an_earlier_run_are_removed(tiny_model, tmp_path):
     folder = tmp_path / "checkpoints"
-    Checkpoints(folder, 1).save(tiny_model(), 3, 9)
-    Checkpoints(folder, 1)
+    Checkpoints(folder)(tiny_model(), 3, 9)
+    Checkpoints(folder)
     assert not any(folder.iterdir())

@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from safetensors.torch import load_file, save_file
 
-from geffect import models, registry, training
+from geffect import registry, training
 from geffect.encoding import Encoder, Example
 from geffect.rows import read_rows, trainable
 from geffect.training import Settings, Term, generator
@@ -82,22 +82,26 @@ class Cell:
         self.objective, self.regularizer = objective, regularizer
 
     @classmethod
-    def read(cls, encoder: Encoder, files, objective, regularizer, held_out: int, seed) -> "Cell":
-        """A cell from its tables.
+    def of_job(cls, model, files, settings, key) -> "Cell":
+        """A cell from its tables and its resolved configuration.
 
         Args:
+            model: the folder whose tokenizer is used.
             files: has the paths `forget`, `retain` and `refusals`.
-            objective, regularizer: arguments of `Loss`; regularizer None for `none`.
-            held_out: the number of first rows that are kept from unlearning.
+            settings: has `template` (arguments of `Template`), `objective` and `regularizer`
+                (arguments of `Loss`; regularizer None for `none`), and `held_out`, the number of
+                first rows that are kept from unlearning.
+            key: has `seed`.
         """
+        regularizer = settings.regularizer
         return cls(
-            encoder,
+            Encoder.of(model, settings.template),
             read_rows(files.forget),
-            trainable(read_rows(files.retain), held_out),
+            trainable(read_rows(files.retain), settings.held_out),
             [row["text"] for row in read_rows(files.refusals)],
-            Loss(**objective),
+            Loss(**settings.objective),
             None if regularizer is None else Loss(**regularizer),
-            int(seed),
+            int(key.seed),
         )
 
     @cached_property
@@ -109,45 +113,16 @@ class Cell:
         return self.encoder.rows(self.retain_rows, "retain rows")
 
     @property
-    def specs(self) -> list[registry.Spec]:
+    def needs(self) -> frozenset:
+        """What the cell's losses look at (`registry.NEEDS`)."""
         losses = [("objective", self.objective), ("regularizer", self.regularizer)]
-        return [registry.get(kind, loss.name) for kind, loss in losses if loss is not None]
-
-    @property
-    def needs_reference(self) -> bool:
-        """Whether a loss of this cell looks at the original model."""
-        return any(spec.needs & registry.REFERENCE_NEEDS for spec in self.specs)
+        specs = [registry.get(kind, loss.name) for kind, loss in losses if loss is not None]
+        return frozenset().union(*(spec.needs for spec in specs))
 
     def draw(self, hidden: int) -> Draws:
         """This cell's draws, for a model of hidden dimension `hidden`."""
         counts = (len(self.forget_rows), len(self.retain_rows), len(self.refusals))
         return Draws.draw(self.seed, hidden, *counts)
-
-    def unlearn(
-        self,
-        model,
-        settings: Settings,
-        draws: Draws,
-        reference,
-        checkpoints: models.Checkpoints,
-        what: str,
-    ) -> training.Outcome:
-        """Trains `model` in place away from D_u, with a checkpoint where it is due.
-
-        `reference` is θ_o, or None where no loss of the cell needs it.
-        """
-        last = settings.steps(len(self.forget))
-        return training.train(
-            model,
-            self.training_terms(settings),
-            settings,
-            len(self.forget),
-            what,
-            reference=reference,
-            control=draws.control_vector,
-            seed=self.seed,
-            checkpoint=lambda step: checkpoints.save(model, step, last),
-        )
 
     def refused(self, row: int, refusal: int) -> Example:
         """Forget row `row` with a refusal as its answer."""

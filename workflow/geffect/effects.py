@@ -20,6 +20,7 @@ from geffect.encoding import Example
 from geffect.errors import DataError, NotFiniteError
 from geffect.models import COMPONENTS
 from geffect.registry import REFERENCE_NEEDS, get
+from geffect.rows import read_rows
 from geffect.runtime import Progress, log
 from geffect.training import Term, micro_batches, term_view
 
@@ -164,44 +165,83 @@ def at_checkpoint(
     return rows + rows_of("combined", combined)
 
 
-def along(
-    checkpoints: Sequence[tuple[int, Path]],
-    cell: Cell,
-    draws: Draws,
-    probes: Mapping[str, Loss],
-    held_out: Sequence[dict] | None,
-    micro_batch: int,
-    device: str,
-    what: str,
-) -> pd.DataFrame:
-    """The G-effects of a cell's losses at every checkpoint of its run.
+class Measurement:
+    """A cell's G-effects at one set of weights after another.
 
     Args:
-        checkpoints: (step, model folder); the first is the original model θ_o.
+        cell: its losses over D_u and over one fixed sample of retain rows.
+        draws: the run's.
         probes: regularizers that the cell does not train with, by variant.
         held_out: the rows of the retain risk; None takes the cell's sample of training rows.
-
-    Returns:
-        The long frame of `geffect.parquet` without the cell's keys: `step`, `term`, `dataset`,
-        `component`, `geffect`, `cosine`, `norm_loss`, `norm_risk`.
+        micro_batch: how many rows at once; a matter of memory only.
     """
-    terms = cell.effect_terms(draws)
-    terms |= {f"probe.{name}": cell.probe(loss, draws) for name, loss in probes.items()}
-    retain = (
-        cell.sample(draws) if held_out is None else cell.encoder.rows(held_out, "held-out rows")
-    )
-    risks = {"unlearn": cell.forget, "retain": retain}
-    needs = frozenset().union(*(term.spec.needs for term in terms.values()))
+
+    def __init__(
+        self,
+        cell: Cell,
+        draws: Draws,
+        probes: Mapping[str, Loss],
+        held_out: Sequence[dict] | None,
+        micro_batch: int,
+    ):
+        self.terms = cell.effect_terms(draws)
+        self.terms |= {f"probe.{name}": cell.probe(loss, draws) for name, loss in probes.items()}
+        retain = (
+            cell.sample(draws) if held_out is None else cell.encoder.rows(held_out, "held-out rows")
+        )
+        self.risks = {"unlearn": cell.forget, "retain": retain}
+        self.control, self.micro_batch = draws.control_vector, micro_batch
+        self.rows: list[dict] = []
+
+    @classmethod
+    def of_job(cls, cell: Cell, draws: Draws, files, settings) -> "Measurement":
+        """A measurement from tables and resolved configuration.
+
+        Args:
+            files: has the path `held_out`.
+            settings: has `probes` (variant -> arguments of `Loss`), `retain_rows` ("held_out" or
+                "train") and `micro_batch_size`.
+        """
+        held_out = read_rows(files.held_out) if settings.retain_rows == "held_out" else None
+        probes = {name: Loss(**loss) for name, loss in settings.probes.items()}
+        return cls(cell, draws, probes, held_out, settings.micro_batch_size)
+
+    @property
+    def needs(self) -> frozenset:
+        """What the losses look at (`registry.NEEDS`)."""
+        return frozenset().union(*(term.spec.needs for term in self.terms.values()))
+
+    def at(self, model, step: int, reference) -> None:
+        """Measures at a model's weights; θ_o is `reference`, None where no loss looks at it."""
+        found = at_checkpoint(
+            model,
+            self.terms,
+            self.risks,
+            models.component_map(model),
+            self.micro_batch,
+            reference,
+            self.control,
+        )
+        self.rows += [{"step": step, **row} for row in found]
+
+    def frame(self) -> pd.DataFrame:
+        """`geffect.parquet` without the cell's keys.
+
+        Columns: `step`, `term`, `dataset`, `component`, `geffect`, `cosine`, `norm_loss`,
+        `norm_risk`.
+        """
+        return pd.DataFrame(self.rows)
+
+
+def along(
+    checkpoints: Sequence[tuple[int, Path]], measurement: Measurement, device: str, what: str
+) -> None:
+    """Measures at every checkpoint (step, model folder) of a run; the first is θ_o."""
     original = checkpoints[0][1]
-    reference = models.load(original, device) if needs & REFERENCE_NEEDS else None
-    rows, progress, model = [], Progress(what, len(checkpoints)), None
+    reference = models.load(original, device) if measurement.needs & REFERENCE_NEEDS else None
+    progress, model = Progress(what, len(checkpoints)), None
     for done, (step, folder) in enumerate(checkpoints, start=1):
         del model  # two models at once may not fit
         model = models.load(folder, device)
-        components = models.component_map(model)
-        found = at_checkpoint(
-            model, terms, risks, components, micro_batch, reference, draws.control_vector
-        )
-        rows += [{"step": step, **row} for row in found]
+        measurement.at(model, step, reference)
         progress.step(done)
-    return pd.DataFrame(rows)

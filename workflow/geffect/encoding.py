@@ -44,11 +44,14 @@ class Batch:
 
     Under a causal mask right padding cannot be seen from a label position, so no attention mask
     is needed; `all_positions` (KL as the authors average it) is the exception and carries one.
+    `start` is the first position of which a loss looks at the prediction: the one before the first
+    label of any sample, 0 under `all_positions`.
     """
 
     input_ids: Tensor
     labels: Tensor
     attention_mask: Tensor | None = None
+    start: int = 0
 
     @property
     def all_positions(self) -> bool:
@@ -65,6 +68,7 @@ class Batch:
             self.input_ids.to(device),
             self.labels.to(device),
             None if mask is None else mask.to(device),
+            self.start,
         )
 
 
@@ -98,7 +102,9 @@ def collate(examples, pad_to: int | None = None) -> Batch:
         ids[row, : len(example)] = torch.tensor(example.ids)
         labels[row, example.prompt_length : len(example)] = torch.tensor(example.labels)
         mask[row, : len(example)] = 1
-    return Batch(ids, labels, mask if pad_to is not None else None)
+    if pad_to is not None:
+        return Batch(ids, labels, mask)
+    return Batch(ids, labels, start=min(e.prompt_length for e in examples) - 1)
 
 
 def check_lengths(examples, limit: int | None, what: str) -> None:

@@ -6,7 +6,7 @@ evaluated question) and `metrics` (metric, dataset, value).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 
 from geffect.encoding import Encoder, Example, collate
 from geffect.errors import DataError
-from geffect.losses import log_probabilities
+from geffect.losses import forward, log_probabilities
 from geffect.metrics.extraction_strength import extraction_strength
 from geffect.metrics.forget_quality import forget_quality
 from geffect.metrics.model_utility import PARTS, model_utility
@@ -81,32 +81,31 @@ class Score:
 
 
 @torch.no_grad()
-def score(model, examples: Sequence[Example], batch_size: int, what: str) -> list[Score]:
+def score(model, examples: Sequence[Example], batch_size: int) -> list[Score]:
     """Scores every example; length-sorted batches, results in the given order."""
     by_length = sorted(range(len(examples)), key=lambda i: len(examples[i]))
     scores: list[Score | None] = [None] * len(examples)
-    progress = Progress(what, len(examples))
+    progress = Progress("scored texts", len(examples))
     for start in range(0, len(by_length), batch_size):
         rows = by_length[start : start + batch_size]
         batch = collate([examples[i] for i in rows]).to(input_device(model))
-        logits = model(input_ids=batch.input_ids, use_cache=False).logits
+        logits = forward(model, batch).logits
         logp, mask = log_probabilities(logits, batch)
         nll = (-logp.double().sum(dim=1) / mask.sum(dim=1)).tolist()
         predicted = logits.argmax(dim=-1).tolist()
         for i, mean, argmax in zip(rows, nll, predicted, strict=True):
             example = examples[i]
-            first = example.prompt_length - 1
+            first = example.prompt_length - 1 - batch.start
             answer = example.labels[:-1]
             strength = extraction_strength(argmax[first : first + len(answer)], answer)
-            # The argmax of logits that are not numbers would pass for perfect forgetting.
-            scores[i] = Score(mean, strength if math.isfinite(mean) else math.nan)
+            scores[i] = Score(mean, strength)
         progress.step(start + len(rows))
     return scores
 
 
 @torch.no_grad()
 def generate(
-    model, tokenizer, prompts: Sequence[Sequence[int]], length: int, batch_size: int, what: str
+    model, tokenizer, prompts: Sequence[Sequence[int]], length: int, batch_size: int
 ) -> list[str]:
     """Greedy continuations of token-id prompts, `length` tokens in total with the prompt.
 
@@ -116,7 +115,7 @@ def generate(
     eos = tokenizer.eos_token_id
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     texts = [""] * len(prompts)
-    progress = Progress(what, len(prompts))
+    progress = Progress("answered questions", len(prompts))
     for start in range(0, len(by_length), batch_size):
         rows = by_length[start : start + batch_size]
         width = max(len(prompts[i]) for i in rows)
@@ -166,71 +165,80 @@ def samples(
     Raises:
         DataError: a row lacks a field that its metrics need.
     """
-    frames = []
-    for dataset in (*TOFU_SETS, *BACKGROUND_SETS):
-        rows = list(data[dataset])[: settings.max_rows]
-        frames.append(_dataset_samples(model, encoder, dataset, rows, settings))
-    return pd.concat(frames, ignore_index=True)[SAMPLES]
-
-
-def _dataset_samples(model, encoder, dataset, rows, settings) -> pd.DataFrame:
-    tofu = dataset in TOFU_SETS
-    texts: dict[tuple[int, str], Example] = {}
-    for number, row in enumerate(rows):
-        _check_row(row, dataset, number, tofu)
-        texts[number, "answer"] = encoder(row["question"], row["answer"])
-        if tofu:
-            texts[number, "perturb"] = encoder(row["paraphrased_question"], row["answer"])
-            texts[number, "para"] = encoder(row["question"], row["paraphrased_answer"])
-        for j, wrong in enumerate(row["perturbed_answer"]):
-            texts[number, f"wrong{j}"] = encoder(row["question"], wrong)
-    found = dict(
-        zip(
-            texts,
-            score(model, list(texts.values()), settings.batch_size, f"scoring {dataset}"),
-            strict=True,
-        )
-    )
-    generated = generate(
+    texts: dict[tuple[str, int, str], Example] = {}
+    kept = {name: list(data[name])[: settings.max_rows] for name in (*TOFU_SETS, *BACKGROUND_SETS)}
+    for dataset, rows in kept.items():
+        for number, row in enumerate(rows):
+            for text, example in _texts(encoder, dataset, number, row):
+                texts[dataset, number, text] = example
+    scores = score(model, list(texts.values()), settings.batch_size)
+    found = dict(zip(texts, scores, strict=True))
+    asked = [key for key in texts if key[2] == "answer"]
+    answers = generate(
         model,
         encoder.tokenizer,
-        [texts[number, "answer"].prompt for number in range(len(rows))],
+        [texts[key].prompt for key in asked],
         settings.generation_length,
         settings.batch_size,
-        f"generating {dataset}",
     )
-    log = []
-    for number, row in enumerate(rows):
-        exact = found[number, "answer"]
-        wrong = [found[number, f"wrong{j}"].nll for j in range(len(row["perturbed_answer"]))]
-        para = found[number, "para"] if tofu else exact
-        log.append(
-            {
-                "dataset": dataset,
-                "row": row.get("row", number),
-                "question": row["question"],
-                "answer": row["answer"],
-                "generated": generated[number],
-                "nll": exact.nll,
-                "nll_paraphrased": para.nll,
-                "nll_perturbed": wrong,
-                "es_exact": exact.extraction_strength if tofu else math.nan,
-                "es_perturb": (found[number, "perturb"].extraction_strength if tofu else math.nan),
-                "rouge": (
-                    _rouge(generated[number], row["answer"], dataset, number)
-                    if math.isfinite(exact.nll)
-                    else math.nan
-                ),
-            }
-        )
-    frame = pd.DataFrame(log)
-    wrong = frame["nll_perturbed"].tolist()
+    generated = {key[:2]: answer for key, answer in zip(asked, answers, strict=True)}
+    log = [
+        _sample(dataset, number, row, found, generated[dataset, number])
+        for dataset, rows in kept.items()
+        for number, row in enumerate(rows)
+    ]
+    return _ratios(pd.DataFrame(log))[SAMPLES]
+
+
+def _texts(encoder: Encoder, dataset: str, number: int, row: dict) -> Iterator[tuple[str, Example]]:
+    """The texts of a row that are scored, by name."""
+    tofu = dataset in TOFU_SETS
+    _check_row(row, dataset, number, tofu)
+    yield "answer", encoder(row["question"], row["answer"])
+    if tofu:
+        yield "perturb", encoder(row["paraphrased_question"], row["answer"])
+        yield "para", encoder(row["question"], row["paraphrased_answer"])
+    for j, wrong in enumerate(row["perturbed_answer"]):
+        yield f"wrong{j}", encoder(row["question"], wrong)
+
+
+def _sample(dataset: str, number: int, row: dict, found: Mapping, generated: str) -> dict:
+    """One row of the log, without what is computed from its NLLs."""
+    tofu = dataset in TOFU_SETS
+    exact = found[dataset, number, "answer"]
+    para = found[dataset, number, "para"] if tofu else exact
+    perturb = found[dataset, number, "perturb"] if tofu else None
+    wrong = range(len(row["perturbed_answer"]))
+    # Without finite logits the argmax, and what was generated by it, mean nothing: an extraction
+    # strength of 0 would pass for perfect forgetting.
+    finite = math.isfinite(exact.nll)
+    return {
+        "dataset": dataset,
+        "row": row.get("row", number),
+        "question": row["question"],
+        "answer": row["answer"],
+        "generated": generated,
+        "nll": exact.nll,
+        "nll_paraphrased": para.nll,
+        "nll_perturbed": [found[dataset, number, f"wrong{j}"].nll for j in wrong],
+        "es_exact": exact.extraction_strength if tofu and finite else math.nan,
+        "es_perturb": (
+            perturb.extraction_strength if tofu and math.isfinite(perturb.nll) else math.nan
+        ),
+        "rouge": _rouge(generated, row["answer"], dataset, number) if finite else math.nan,
+    }
+
+
+def _ratios(log: pd.DataFrame) -> pd.DataFrame:
+    """Adds `probability` and both truth ratios."""
+    wrong = log["nll_perturbed"].tolist()
     for form in ("geometric", "arithmetic"):
-        frame[f"truth_ratio_{form}"] = truth_ratio(frame["nll_paraphrased"], wrong, form=form)
-    frame["probability"] = (
-        answer_probability(frame["nll"]) if tofu else choice_probability(frame["nll"], wrong)
+        log[f"truth_ratio_{form}"] = truth_ratio(log["nll_paraphrased"], wrong, form=form)
+    chosen = choice_probability(log["nll"], wrong)
+    log["probability"] = np.where(
+        log["dataset"].isin(TOFU_SETS), answer_probability(log["nll"]), chosen
     )
-    return frame
+    return log
 
 
 def _rouge(generated: str, answer: str, dataset: str, number: int) -> float:

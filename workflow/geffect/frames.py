@@ -5,6 +5,11 @@ import pandas as pd
 CELL = ["model", "split", "objective", "regularizer", "seed"]
 
 
+def cell_name(key) -> str:
+    """How a cell is called in logs, from an object with its five keys."""
+    return f"{key.model} {key.split} {key.objective}+{key.regularizer} seed{key.seed}"
+
+
 def with_cell(frame: pd.DataFrame, key) -> pd.DataFrame:
     """The frame behind the five columns CELL, filled from a mapping (the seed as an integer)."""
     values = {name: int(key[name]) if name == "seed" else str(key[name]) for name in CELL}

@@ -29,9 +29,10 @@ class Sum:
 
 @dataclass(frozen=True)
 class View:
-    """A batch as a loss sees it; T is the padded sequence length.
+    """A batch as a loss sees it, at the T positions from `Batch.start` to the batch's end.
 
-    All tensors stand at the position that *predicts* a token: entry t is about token t + 1.
+    All tensors stand at the position that *predicts* a token. The logits of positions before the
+    first label of any sample (the questions) are never computed.
 
     Attributes:
         mask: bool [B, T], True where a label token is predicted.
@@ -79,16 +80,28 @@ def count(batch: Batch, reduction: str) -> int:
 def log_probabilities(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     """Label log-probabilities [B, T] (0 outside) and their mask, from logits [B, T, V].
 
-    Half-precision logits are raised to float32 first.
+    T counts the positions from `batch.start` on. Half-precision logits are raised to float32 first.
     """
     targets = torch.full_like(batch.labels, IGNORED)
     targets[:, :-1] = batch.labels[:, 1:]
+    targets = targets[:, batch.start :]
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     nll = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
     )
     return -nll.view_as(targets), targets != IGNORED
+
+
+def forward(model, batch: Batch, hidden_states: bool = False):
+    """The model's output on a batch; its logits start at position `batch.start`."""
+    return model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        output_hidden_states=hidden_states,
+        logits_to_keep=batch.input_ids.shape[1] - batch.start,
+        use_cache=False,
+    )
 
 
 def view(model, batch: Batch, needs=frozenset(), layer=None, reference=None, control=None) -> View:
@@ -103,32 +116,22 @@ def view(model, batch: Batch, needs=frozenset(), layer=None, reference=None, con
         control: [d], RMU's direction.
     """
     hidden = bool(needs & {"hidden_states", "control_vector"})
-    outputs = model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        output_hidden_states=hidden,
-        use_cache=False,
-    )
+    outputs = forward(model, batch, hidden)
     logp, mask = log_probabilities(outputs.logits, batch)
     if batch.all_positions:
         mask = torch.ones_like(mask)
     extra = {}
     if needs & REFERENCE_NEEDS:
         with torch.no_grad():
-            original = reference(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                output_hidden_states="reference_hidden_states" in needs,
-                use_cache=False,
-            )
+            original = forward(reference, batch, "reference_hidden_states" in needs)
         if "reference_logp" in needs:
             extra["logp_ref"] = log_probabilities(original.logits, batch)[0]
         if "reference_logits" in needs:
             extra["logits_ref"] = original.logits
         if "reference_hidden_states" in needs:
-            extra["hidden_ref"] = original.hidden_states[layer]
+            extra["hidden_ref"] = original.hidden_states[layer][:, batch.start :]
     if hidden:
-        extra["hidden"] = outputs.hidden_states[layer]
+        extra["hidden"] = outputs.hidden_states[layer][:, batch.start :]
     if "control_vector" in needs:
         extra["control"] = control.to(extra["hidden"])
     return View(mask=mask, logp=logp, logits=outputs.logits, **extra)

@@ -195,19 +195,19 @@ def save(model, tokenizer, folder) -> None:
 
 
 class Checkpoints:
-    """Writes the model every `every` updates to `folder`/step-00005 and so on.
+    """Writes the model to `folder`/step-00005 and so on.
 
     Step 0 is the original model's own folder and the last step the run's final one: neither is
     written twice (see `trajectory`).
     """
 
-    def __init__(self, folder, every: int):
-        self.folder, self.every = Path(folder), every
+    def __init__(self, folder):
+        self.folder = Path(folder)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
 
-    def save(self, model, step: int, last: int) -> None:
-        if step % self.every == 0 and step != last:
+    def __call__(self, model, step: int, last: int) -> None:
+        if 0 < step < last:
             with written_whole(self.folder / f"step-{step:05d}") as partial:
                 model.save_pretrained(partial)
 

@@ -186,7 +186,7 @@ def train(
     what: str,
     reference=None,
     control=None,
-    checkpoint: Callable[[int], None] | None = None,
+    after: Callable[[int], None] | None = None,
     seed: int = 0,
 ) -> Outcome:
     """Minimises Σ coefficient · mean loss over N = settings.steps(rows) AdamW updates.
@@ -199,7 +199,7 @@ def train(
         reference: θ_o for the terms that need it.
         control: [d], RMU's u.
         seed: of what the model itself draws (dropout).
-        checkpoint: called with t after every update t.
+        after: called with t after every update t.
 
     Returns:
         The log: a row per update t with the losses at θ_{t-1}, the gradient norm before clipping,
@@ -239,8 +239,8 @@ def train(
         if not math.isfinite(torch.nn.utils.get_total_norm(parameters).item()):
             outcome.diverged = (step, "non-finite weights")
             break
-        if checkpoint is not None:
-            checkpoint(step)
+        if after is not None:
+            after(step)
         progress.step(step, f"loss {row['loss']:.4g}")
     model.eval()
     if settings.gradient_checkpointing:

@@ -138,15 +138,69 @@ def cell_files(wildcards):
     return CONFIG.source_files(objective_of(wildcards), regularizer_of(wildcards))
 
 
+def measured_files(wildcards):
+    """The files of the losses that a cell's G-effects look at."""
+    probes = CONFIG.source_files(None, *probes_of(wildcards).values())
+    return [RISK, *cell_files(wildcards), *probes]
+
+
+def cell_inputs():
+    """What a cell is made of."""
+    return dict(
+        original=original_model,
+        forget=f"{ROOT}/data/{{split}}.parquet",
+        retain=lambda w: table(SPLITS[w.split]),
+        refusals=table("refusals"),
+    )
+
+
+def cell_params():
+    """The losses of a cell and how its rows are encoded."""
+    return dict(
+        template=lambda w: CONFIG.template(w.model),
+        objective=objective_of,
+        regularizer=regularizer_of,
+        held_out=config["data"]["held_out"],
+    )
+
+
+def unlearn_params():
+    """How a cell is trained, and when it is looked at."""
+    return dict(
+        training=lambda w: CONFIG.training(w.model, "unlearn", w.objective),
+        checkpoint_every=config["training"]["checkpoint_every"],
+    )
+
+
+def geffect_params():
+    """What is measured along a cell, and how."""
+    return dict(
+        probes=probes_of,
+        retain_rows=config["geffect"]["retain_rows"],
+        micro_batch_size=config["geffect"]["micro_batch_size"],
+    )
+
+
 @cache
 def hashed(script, *files):
     """Hash of a script, of the library code that it imports, and of further files."""
     return code_hash(WORKFLOW / "scripts" / f"{script}.py", *files)
 
 
-def resource(wildcards, name):
-    """What a job of this model asks for: gpus, mem_mb, runtime (minutes)."""
-    return CONFIG.model(wildcards.model)["resources"][name]
+def by_model():
+    """What a job of a model asks for: GPUs, and MiB and minutes that grow with its retries."""
+
+    def grows(name):
+        return (
+            lambda wildcards, attempt: attempt
+            * CONFIG.model(wildcards.model)["resources"][name]
+        )
+
+    return dict(
+        gpu=lambda wildcards: CONFIG.model(wildcards.model)["resources"]["gpus"],
+        mem_mb=grows("mem_mb"),
+        runtime=grows("runtime"),
+    )
 
 
 def compute():

@@ -24,9 +24,7 @@ rule evaluate:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=lambda w: resource(w, "gpus"),
-        mem_mb=lambda w, attempt: attempt * resource(w, "mem_mb"),
-        runtime=lambda w, attempt: attempt * resource(w, "runtime"),
+        **by_model(),
     params:
         template=lambda w: CONFIG.template(w.model),
         evaluation=config["evaluation"],

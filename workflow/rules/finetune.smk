@@ -23,9 +23,7 @@ rule base_training:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=lambda w: resource(w, "gpus"),
-        mem_mb=lambda w, attempt: attempt * resource(w, "mem_mb"),
-        runtime=lambda w, attempt: attempt * resource(w, "runtime"),
+        **by_model(),
     params:
         architecture=lambda w: CONFIG.model(w.model)["architecture"],
         config=lambda w: CONFIG.model(w.model)["config"],
@@ -54,9 +52,7 @@ rule finetune:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
     resources:
-        gpu=lambda w: resource(w, "gpus"),
-        mem_mb=lambda w, attempt: attempt * resource(w, "mem_mb"),
-        runtime=lambda w, attempt: attempt * resource(w, "runtime"),
+        **by_model(),
     params:
         template=lambda w: CONFIG.template(w.model),
         training=lambda w: CONFIG.training(w.model, "finetune"),

@@ -1,41 +1,65 @@
-"""Unlearning, one job a cell.
+"""Unlearning, one job a cell. `geffect.in_run` decides which of the two rules is defined.
 
-unlearn  θ_o, data/{split,retain,refusals}.parquet -> the cell's model/, checkpoints/,
-         training.parquet, draws.safetensors, provenance.json
+unlearn           θ_o, data/{split,retain,refusals}.parquet -> the cell's model/, checkpoints/,
+                  training.parquet, draws.safetensors, provenance.json
+unlearn_measured  the same and data/held_out.parquet -> the same without checkpoints/, and
+                  geffect.parquet
 """
 
+if config["geffect"]["in_run"]:
 
-rule unlearn:
-    input:
-        original=original_model,
-        forget=f"{ROOT}/data/{{split}}.parquet",
-        retain=lambda w: table(SPLITS[w.split]),
-        refusals=table("refusals"),
-    output:
-        model=directory(f"{CELL}/model"),
-        checkpoints=checkpoints(f"{CELL}/checkpoints"),
-        training=f"{CELL}/training.parquet",
-        draws=f"{CELL}/draws.safetensors",
-        provenance=f"{CELL}/provenance.json",
-    log:
-        f"{ROOT}/logs/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
-    benchmark:
-        f"{ROOT}/benchmarks/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
-    conda:
-        "../../envs/geffect.yaml"
-    threads: config["compute"]["threads"]
-    resources:
-        gpu=lambda w: resource(w, "gpus"),
-        mem_mb=lambda w, attempt: attempt * resource(w, "mem_mb"),
-        runtime=lambda w, attempt: attempt * resource(w, "runtime"),
-    params:
-        template=lambda w: CONFIG.template(w.model),
-        training=lambda w: CONFIG.training(w.model, "unlearn", w.objective),
-        checkpoint_every=config["training"]["checkpoint_every"],
-        objective=objective_of,
-        regularizer=regularizer_of,
-        held_out=config["data"]["held_out"],
-        compute=compute(),
-        code=lambda w: hashed("unlearn", *cell_files(w)),
-    script:
-        "../scripts/unlearn.py"
+    rule unlearn_measured:
+        input:
+            **cell_inputs(),
+            held_out=table("held_out"),
+        output:
+            model=directory(f"{CELL}/model"),
+            training=f"{CELL}/training.parquet",
+            draws=f"{CELL}/draws.safetensors",
+            provenance=f"{CELL}/provenance.json",
+            geffect=f"{CELL}/geffect.parquet",
+        log:
+            f"{ROOT}/logs/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
+        benchmark:
+            f"{ROOT}/benchmarks/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
+        conda:
+            "../../envs/geffect.yaml"
+        threads: config["compute"]["threads"]
+        resources:
+            **by_model(),
+        params:
+            **cell_params(),
+            **unlearn_params(),
+            **geffect_params(),
+            compute=compute(),
+            code=lambda w: hashed("unlearn_measured", *measured_files(w)),
+        script:
+            "../scripts/unlearn_measured.py"
+
+else:
+
+    rule unlearn:
+        input:
+            **cell_inputs(),
+        output:
+            model=directory(f"{CELL}/model"),
+            checkpoints=checkpoints(f"{CELL}/checkpoints"),
+            training=f"{CELL}/training.parquet",
+            draws=f"{CELL}/draws.safetensors",
+            provenance=f"{CELL}/provenance.json",
+        log:
+            f"{ROOT}/logs/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
+        benchmark:
+            f"{ROOT}/benchmarks/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
+        conda:
+            "../../envs/geffect.yaml"
+        threads: config["compute"]["threads"]
+        resources:
+            **by_model(),
+        params:
+            **cell_params(),
+            **unlearn_params(),
+            compute=compute(),
+            code=lambda w: hashed("unlearn", *cell_files(w)),
+        script:
+            "../scripts/unlearn.py"

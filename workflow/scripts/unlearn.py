@@ -1,55 +1,24 @@
 """Rule unlearn: one cell's training run, its checkpoints, draws and provenance."""
 
-from geffect import models, runtime, training
+from geffect import models, runtime, training, unlearning
 from geffect.cell import Cell
-from geffect.encoding import Encoder
+from geffect.frames import cell_name
 
 
 def main(inputs, output, params, wildcards, log):
-    what = (
-        f"unlearn {wildcards.model} {wildcards.split} "
-        f"{wildcards.objective}+{wildcards.regularizer} seed{wildcards.seed}"
-    )
+    what = f"unlearn {cell_name(wildcards)}"
     with runtime.job(what, log, params.compute["threads"]):
-        device = params.compute["device"]
-        encoder = Encoder.of(inputs.original, params.template)
-        cell = Cell.read(
-            encoder,
-            inputs,
-            params.objective,
-            params.regularizer,
-            params.held_out,
-            wildcards.seed,
-        )
-        model = models.load(inputs.original, device)
-        draws = cell.draw(model.config.hidden_size)
-        outcome = cell.unlearn(
-            model,
+        cell = Cell.of_job(inputs.original, inputs, params, wildcards)
+        run = unlearning.Run(cell, inputs.original, params.compute["device"])
+        outcome = run.train(
             training.Settings(**params.training),
-            draws,
-            models.load(inputs.original, device) if cell.needs_reference else None,
-            models.Checkpoints(output.checkpoints, params.checkpoint_every),
+            params.checkpoint_every,
+            models.Checkpoints(output.checkpoints),
             what,
         )
-        if outcome.diverged:
-            models.record_divergence(output.model, *outcome.diverged)
-            runtime.log.warning("diverged at step %d: %s", *outcome.diverged)
-        else:
-            models.save(model, encoder.tokenizer, output.model)
-        draws.save(output.draws)
-        outcome.frame().to_parquet(output.training, index=False)
-        record = {
-            "cell": dict(wildcards.items()),
-            "settings": {name: value for name, value in params.items() if name != "code"},
-            "code": params.code,
-            "data": {n: runtime.sha256(inputs[n]) for n in ("forget", "retain", "refusals")},
-            "weights": {
-                "original": runtime.hash_folder(inputs.original),
-                "unlearned": runtime.hash_folder(output.model),
-            },
-            "diverged": outcome.diverged,
-        }
-        runtime.write_json(output.provenance, record | runtime.provenance())
+        run.save(outcome, output)
+        record = unlearning.record(inputs, output, wildcards, params, outcome)
+        runtime.write_json(output.provenance, record)
         runtime.log.info("wrote %s", output.model)
 
 

@@ -1,0 +1,116 @@
+"""A cell's run: when it is watched, what it leaves behind, and that watching changes nothing."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+
+from geffect import effects, models
+from geffect.cell import Draws, Loss
+from geffect.errors import ConfigError
+from geffect.training import Settings
+from geffect.unlearning import Run
+
+SETTINGS = Settings(
+    epochs=5,
+    batch_size=4,
+    micro_batch_size=2,
+    learning_rate=1e-3,
+    weight_decay=0.0,
+    warmup_epochs=1,
+    schedule="linear",
+    max_grad_norm=1.0,
+)
+EVERY, LAST = 5, 12
+
+
+@pytest.fixture
+def original(tiny_model, tokenizer, tmp_path):
+    """The folder of a random float32 model."""
+    models.save(tiny_model(dtype=torch.float32, tokenizer=tokenizer), tokenizer, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    names = {"model": "final", "draws": "draws.safetensors", "training": "training.parquet"}
+    return SimpleNamespace(**{name: tmp_path / file for name, file in names.items()})
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_less_than_one_batch_of_forget_rows_is_a_config_error(cell_of, original):
+    run = Run(cell_of(forget=3), original, "cpu")
+    settings = Settings(**{**vars(SETTINGS), "epochs": 1})
+    with pytest.raises(ConfigError, match="batch_size"):
+        run.train(settings, EVERY, lambda *_: None, "unlearning")
+
+
+def test_a_run_is_watched_at_its_ends_and_every_few_steps_in_evaluation_mode(cell_of, original):
+    run, seen = Run(cell_of("ga", "kl"), original, "cpu"), []
+
+    def watch(model, step, last):
+        assert not model.training
+        assert all(p.grad is None for p in model.parameters())
+        seen.append((step, last, weights(model)))
+
+    outcome = run.train(SETTINGS, EVERY, watch, "unlearning")
+    assert [(step, last) for step, last, _ in seen] == [(s, LAST) for s in (0, 5, 10, 12)]
+    assert torch.equal(seen[0][2], weights(models.load(original, "cpu")))
+    assert torch.equal(seen[-1][2], weights(run.model))
+    assert len(outcome.rows) == LAST
+    assert outcome.rows[0]["loss_regularizer"] == 0, "KL is zero at the original model"
+
+
+def test_the_original_model_is_there_only_where_a_loss_looks_at_it(cell_of, original):
+    run = Run(cell_of("ga", "nll"), original, "cpu")
+    assert run.reference(run.cell.needs) is None
+    assert run.reference(frozenset({"reference_logits"})) is not None
+    run = Run(cell_of("npo", "nll"), original, "cpu")
+    assert torch.equal(weights(run.reference(run.cell.needs)), weights(run.model))
+
+
+@pytest.mark.parametrize(
+    ("objective", "regularizer", "probes"),
+    [("npo", "kl", []), ("rmu", "rr", []), ("ga", None, ["kl", "nll"]), ("po", "nll", [])],
+)
+@pytest.mark.parametrize("retain_rows", ["held_out", "train"])
+def test_measured_inside_the_run_or_from_checkpoints_the_numbers_are_equal(
+    objective, regularizer, probes, retain_rows, cell_of, original, outputs, tmp_path
+):
+    cell = cell_of(objective, regularizer)
+    held_out = cell.held_out_rows if retain_rows == "held_out" else None
+    probes = {name: Loss(name, {}) for name in probes}
+
+    stored = Run(cell, original, "cpu")
+    stored.save(
+        stored.train(SETTINGS, EVERY, models.Checkpoints(tmp_path / "checkpoints"), "run"), outputs
+    )
+    later = effects.Measurement(cell, Draws.load(outputs.draws), probes, held_out, 3)
+    folders = models.trajectory(original, tmp_path / "checkpoints", outputs.model, LAST)
+    effects.along(folders, later, "cpu", "geffect")
+
+    measured = Run(cell, original, "cpu")
+    inside = effects.Measurement(cell, measured.draws, probes, held_out, 3)
+    reference = measured.reference(inside.needs)
+    outcome = measured.train(
+        SETTINGS, EVERY, lambda model, step, last: inside.at(model, step, reference), "run"
+    )
+
+    pd.testing.assert_frame_equal(inside.frame(), later.frame(), check_exact=True)
+    assert torch.equal(weights(measured.model), weights(stored.model)), "measuring moved the run"
+    pd.testing.assert_frame_equal(
+        outcome.frame(), pd.read_parquet(outputs.training), check_exact=True
+    )
+
+
+def test_a_diverged_run_leaves_a_record_and_its_log(cell_of, original, outputs):
+    run = Run(cell_of("ga", None), original, "cpu")
+    settings = Settings(**{**vars(SETTINGS), "learning_rate": 1e30, "max_grad_norm": None})
+    run.save(run.train(settings, EVERY, lambda *_: None, "run"), outputs)
+    log = pd.read_parquet(outputs.training)
+    assert models.diverged(outputs.model)["step"] == log["step"].iloc[-1]
+    assert log["diverged"].tolist() == [False] * (len(log) - 1) + [True]
