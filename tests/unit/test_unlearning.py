@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 import torch
 
-from geffect import effects, models
+from geffect import models
 from geffect.cell import Draws, Loss
+from geffect.effects.measurement import Measurement, along
 from geffect.errors import ConfigError
 from geffect.training import Settings
 from geffect.unlearning import Run
@@ -89,18 +90,19 @@ def test_measured_inside_the_run_or_from_checkpoints_the_numbers_are_equal(
     stored.save(
         stored.train(SETTINGS, EVERY, models.Checkpoints(tmp_path / "checkpoints"), "run"), outputs
     )
-    later = effects.Measurement(cell, Draws.load(outputs.draws), probes, held_out, 3)
+    later = Measurement(cell, Draws.load(outputs.draws), probes, held_out, 3)
     folders = models.trajectory(original, tmp_path / "checkpoints", outputs.model, LAST)
-    effects.along(folders, later, "cpu", "geffect")
+    along(folders, later, "cpu", "geffect")
 
     measured = Run(cell, original, "cpu")
-    inside = effects.Measurement(cell, measured.draws, probes, held_out, 3)
+    inside = Measurement(cell, measured.draws, probes, held_out, 3)
     reference = measured.reference(inside.needs)
     outcome = measured.train(
         SETTINGS, EVERY, lambda model, step, last: inside.at(model, step, reference), "run"
     )
 
-    pd.testing.assert_frame_equal(inside.frame(), later.frame(), check_exact=True)
+    for name, frame in inside.frames().items():
+        pd.testing.assert_frame_equal(frame, later.frames()[name], check_exact=True)
     assert torch.equal(weights(measured.model), weights(stored.model)), "measuring moved the run"
     pd.testing.assert_frame_equal(
         outcome.frame(), pd.read_parquet(outputs.training), check_exact=True

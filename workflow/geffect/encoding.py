@@ -6,7 +6,7 @@ hides a real answer token wherever a tokenizer merges across the border, as in `
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -45,13 +45,15 @@ class Batch:
     Under a causal mask right padding cannot be seen from a label position, so no attention mask
     is needed; `all_positions` (KL as the authors average it) is the exception and carries one.
     `start` is the first position of which a loss looks at the prediction: the one before the first
-    label of any sample, 0 under `all_positions`.
+    label of any sample, 0 under `all_positions`. `logp_ref` are the original model's label
+    log-probabilities [B, T] from `start` on, where they are known beforehand.
     """
 
     input_ids: Tensor
     labels: Tensor
     attention_mask: Tensor | None = None
     start: int = 0
+    logp_ref: Tensor | None = None
 
     @property
     def all_positions(self) -> bool:
@@ -63,12 +65,15 @@ class Batch:
         return self.labels.numel() if self.all_positions else int((self.labels != IGNORED).sum())
 
     def to(self, device) -> "Batch":
-        mask = self.attention_mask
-        return Batch(
-            self.input_ids.to(device),
-            self.labels.to(device),
-            None if mask is None else mask.to(device),
-            self.start,
+        def moved(tensor):
+            return None if tensor is None else tensor.to(device)
+
+        return replace(
+            self,
+            input_ids=moved(self.input_ids),
+            labels=moved(self.labels),
+            attention_mask=moved(self.attention_mask),
+            logp_ref=moved(self.logp_ref),
         )
 
 

@@ -6,7 +6,7 @@ of a data set (G-effects): micro-batches are summed and divided by the global co
 are split changes nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -77,14 +77,19 @@ def count(batch: Batch, reduction: str) -> int:
     return len(batch.input_ids) if reduction == "sample" else batch.label_count
 
 
+def next_tokens(batch: Batch) -> Tensor:
+    """The label that each position from `batch.start` on predicts [B, T], -100 where none."""
+    shifted = torch.full_like(batch.labels, IGNORED)
+    shifted[:, :-1] = batch.labels[:, 1:]
+    return shifted[:, batch.start :]
+
+
 def log_probabilities(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     """Label log-probabilities [B, T] (0 outside) and their mask, from logits [B, T, V].
 
     T counts the positions from `batch.start` on. Half-precision logits are raised to float32 first.
     """
-    targets = torch.full_like(batch.labels, IGNORED)
-    targets[:, :-1] = batch.labels[:, 1:]
-    targets = targets[:, batch.start :]
+    targets = next_tokens(batch)
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()
     nll = torch.nn.functional.cross_entropy(
@@ -104,6 +109,13 @@ def forward(model, batch: Batch, hidden_states: bool = False):
     )
 
 
+@torch.no_grad()
+def with_reference(reference, batch: Batch) -> Batch:
+    """The batch with the original model's label log-probabilities, which never change."""
+    logits = forward(reference, batch).logits
+    return replace(batch, logp_ref=log_probabilities(logits, batch)[0])
+
+
 def view(model, batch: Batch, needs=frozenset(), layer=None, reference=None, control=None) -> View:
     """Runs the model (and, where needed, the original model) on a batch.
 
@@ -112,7 +124,8 @@ def view(model, batch: Batch, needs=frozenset(), layer=None, reference=None, con
         batch: right-padded token ids and labels on the model's device.
         needs: what the loss declares (`registry.NEEDS`).
         layer: l of φ_l, for losses that need hidden states.
-        reference: the original model θ_o, for losses that need it; no gradient flows into it.
+        reference: the original model θ_o, for losses that need it; no gradient flows into it. It is
+            not run for log-probabilities that the batch brings along.
         control: [d], RMU's direction.
     """
     hidden = bool(needs & {"hidden_states", "control_vector"})
@@ -120,11 +133,14 @@ def view(model, batch: Batch, needs=frozenset(), layer=None, reference=None, con
     logp, mask = log_probabilities(outputs.logits, batch)
     if batch.all_positions:
         mask = torch.ones_like(mask)
-    extra = {}
-    if needs & REFERENCE_NEEDS:
+    extra, looked_at = {}, needs & REFERENCE_NEEDS
+    if "reference_logp" in needs and batch.logp_ref is not None:
+        extra["logp_ref"] = batch.logp_ref
+        looked_at -= {"reference_logp"}
+    if looked_at:
         with torch.no_grad():
             original = forward(reference, batch, "reference_hidden_states" in needs)
-        if "reference_logp" in needs:
+        if "reference_logp" in looked_at:
             extra["logp_ref"] = log_probabilities(original.logits, batch)[0]
         if "reference_logits" in needs:
             extra["logits_ref"] = original.logits

@@ -178,7 +178,15 @@ def geffect_params():
         probes=probes_of,
         retain_rows=config["geffect"]["retain_rows"],
         micro_batch_size=config["geffect"]["micro_batch_size"],
+        instances=config["geffect"]["instances"],
+        tokens=config["geffect"]["tokens"],
     )
+
+
+def geffect_tables():
+    """The tables that are made along a cell."""
+    chosen = [name for name in ("instances", "tokens") if config["geffect"][name]]
+    return {name: f"{CELL}/{name}.parquet" for name in ("geffect", "risk", *chosen)}
 
 
 @cache

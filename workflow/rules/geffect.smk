@@ -1,6 +1,7 @@
 """G-effects at every checkpoint of a cell (where `geffect.in_run` does not measure them earlier).
 
-geffect  θ_o, checkpoints/, model/, draws.safetensors, data -> the cell's geffect.parquet
+geffect  θ_o, checkpoints/, model/, draws.safetensors, data -> the cell's geffect.parquet,
+         risk.parquet, instances.parquet, tokens.parquet
 """
 
 if not config["geffect"]["in_run"]:
@@ -14,7 +15,7 @@ if not config["geffect"]["in_run"]:
             training=f"{CELL}/training.parquet",
             draws=f"{CELL}/draws.safetensors",
         output:
-            geffect=f"{CELL}/geffect.parquet",
+            **geffect_tables(),
         log:
             f"{ROOT}/logs/geffect/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
         benchmark:

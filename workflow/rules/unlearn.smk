@@ -3,7 +3,7 @@
 unlearn           θ_o, data/{split,retain,refusals}.parquet -> the cell's model/, checkpoints/,
                   training.parquet, draws.safetensors, provenance.json
 unlearn_measured  the same and data/held_out.parquet -> the same without checkpoints/, and
-                  geffect.parquet
+                  the tables of rule geffect
 """
 
 if config["geffect"]["in_run"]:
@@ -17,7 +17,7 @@ if config["geffect"]["in_run"]:
             training=f"{CELL}/training.parquet",
             draws=f"{CELL}/draws.safetensors",
             provenance=f"{CELL}/provenance.json",
-            geffect=f"{CELL}/geffect.parquet",
+            **geffect_tables(),
         log:
             f"{ROOT}/logs/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
         benchmark:

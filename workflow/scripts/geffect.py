@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from geffect import effects, frames, models, runtime
+from geffect import frames, models, runtime
 from geffect.cell import Cell, Draws
+from geffect.effects.measurement import Measurement, along
 
 
 def main(inputs, output, params, wildcards, log):
@@ -12,15 +13,16 @@ def main(inputs, output, params, wildcards, log):
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         training = pd.read_parquet(inputs.training)
         last = None if training["diverged"].any() else int(training["step"].iloc[-1])
-        measurement = effects.Measurement.of_job(cell, Draws.load(inputs.draws), inputs, params)
-        effects.along(
+        measurement = Measurement.of_job(cell, Draws.load(inputs.draws), inputs, params)
+        along(
             models.trajectory(inputs.original, inputs.checkpoints, inputs.model, last),
             measurement,
             params.compute["device"],
             what,
         )
-        frames.with_cell(measurement.frame(), wildcards).to_parquet(output.geffect, index=False)
-        runtime.log.info("wrote %s", output.geffect)
+        for name, frame in measurement.frames().items():
+            frames.with_cell(frame, wildcards).to_parquet(output[name], index=False)
+            runtime.log.info("wrote %s", output[name])
 
 
 if "snakemake" in globals():

@@ -1,6 +1,6 @@
 """Rule unlearn_measured: one cell's training run with its G-effects, without checkpoints."""
 
-from geffect import effects, frames, runtime, training, unlearning
+from geffect import frames, runtime, training, unlearning
 from geffect.cell import Cell
 
 
@@ -9,7 +9,7 @@ def main(inputs, output, params, wildcards, log):
     with runtime.job(what, log, params.compute["threads"]):
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         run = unlearning.Run(cell, inputs.original, params.compute["device"])
-        measurement = effects.Measurement.of_job(cell, run.draws, inputs, params)
+        measurement = Measurement.of_job(cell, run.draws, inputs, params)
         reference = run.reference(measurement.needs)
         outcome = run.train(
             training.Settings(**params.training),
@@ -18,10 +18,12 @@ def main(inputs, output, params, wildcards, log):
             what,
         )
         run.save(outcome, output)
-        frames.with_cell(measurement.frame(), wildcards).to_parquet(output.geffect, index=False)
+        for name, frame in measurement.frames().items():
+            frames.with_cell(frame, wildcards).to_parquet(output[name], index=False)
+            runtime.log.info("wrote %s", output[name])
         record = unlearning.record(inputs, output, wildcards, params, outcome)
         runtime.write_json(output.provenance, record)
-        runtime.log.info("wrote %s and %s", output.model, output.geffect)
+        runtime.log.info("wrote %s", output.model)
 
 
 if "snakemake" in globals():

@@ -10,6 +10,11 @@ NEEDS = ["refusals"]
 REDUCTION = "token"
 
 
+def weight(view):
+    """w_i = -1: [B, T]. The refusals' likelihood rises."""
+    return -view.logp.new_ones(view.logp.shape)
+
+
 def loss(view):
     """- Σ log p(y_idk,i) over the refusal's label tokens."""
     return risk(view)

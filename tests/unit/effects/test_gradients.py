@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from geffect import effects, registry
+from geffect import registry
+from geffect.effects import gradients as effects
+from geffect.encoding import Example
 from geffect.errors import DataError, ModelError
 from geffect.models import COMPONENTS, component_map
 from geffect.training import Term
@@ -144,6 +146,16 @@ def test_ga_on_its_own_set_has_minus_the_squared_norm_of_the_risk(
         assert row["cosine"] == pytest.approx(-1, rel=1e-12)
 
 
+def at_checkpoint(model, terms, risks, components, size, *others):
+    """The rows of all terms on the risks of some examples."""
+    return effects.effect_rows(
+        terms,
+        lambda name: effects.gradient(model, terms[name], size, *others)[1],
+        {n: effects.gradient(model, effects.risk_term(e), size)[1] for n, e in risks.items()},
+        components,
+    )
+
+
 def table(rows, column="geffect"):
     return {(r["term"], r["dataset"], r["component"]): r[column] for r in rows}
 
@@ -161,7 +173,7 @@ def test_combined_is_objective_plus_coefficient_times_regularizer(
         "probe.rr": term_of("rr", retain, "regularizer", 1.0, hyper),
     }
     risks = {"unlearn": random_examples(3), "retain": random_examples(3)}
-    rows = effects.at_checkpoint(model, terms, risks, component_map(model), 2, original, control)
+    rows = at_checkpoint(model, terms, risks, component_map(model), 2, original, control)
     e, norms = table(rows), table(rows, "norm_loss")
     assert {key[0] for key in e} == {*terms, "combined"}
     for dataset in risks:
@@ -181,7 +193,7 @@ def test_combined_is_objective_plus_coefficient_times_regularizer(
 
 def test_combined_without_regularizer_is_the_objective(tiny_model, random_examples, term_of):
     model = tiny_model("llama", dtype=torch.float32)
-    rows = effects.at_checkpoint(
+    rows = at_checkpoint(
         model,
         {"objective": term_of("wga", random_examples(3))},
         {"unlearn": random_examples(2)},
@@ -230,7 +242,7 @@ def test_at_the_original_a_loss_at_its_minimum_has_no_geffect(
         "regularizer": term_of(spec.name, random_examples(5), "regularizer", 2.5),
     }
     risks = {"unlearn": random_examples(3)}
-    rows = effects.at_checkpoint(model, terms, risks, component_map(model), 2, original)
+    rows = at_checkpoint(model, terms, risks, component_map(model), 2, original)
     of_regularizer = [row for row in rows if row["term"] == "regularizer"]
     assert of_regularizer
     for row in of_regularizer:
@@ -259,6 +271,15 @@ def test_component_that_the_loss_does_not_reach_counts_as_zero(
 def test_empty_data_set_is_a_data_error_that_names_the_term(tiny_model, term_of):
     with pytest.raises(DataError, match="objective"):
         effects.gradient(tiny_model(), term_of("ga", []), 2)
+
+
+def test_row_without_a_label_token_is_a_data_error_that_names_the_row(
+    tiny_model, term_of, random_examples
+):
+    rows = random_examples(3)
+    rows[1] = Example(rows[1].prompt, rows[1].prompt_length)
+    with pytest.raises(DataError, match=r"objective.*row 1.*label"):
+        effects.gradient(tiny_model(), term_of("ga", rows), 2)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -1,0 +1,234 @@
+"""The tables of a cell agree with one another, with the loss functions, and with what happened."""
+
+import copy
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from naive import numpy_of, products
+
+from geffect import models, registry
+from geffect.cell import Loss
+from geffect.effects.gradients import gradient, risk_term
+from geffect.effects.measurement import Measurement, along
+from geffect.effects.reweighting import main, reweighted
+from geffect.errors import ConfigError, DataError, ModelError
+from geffect.models import COMPONENTS, component_map
+
+WEIGHTED = [n for n, s in registry.catalogue("objective").items() if s.weighted]
+KEYS = ["step", "sample"]
+
+
+@pytest.fixture
+def measure(cell_of, tiny_model, moved, tokenizer):
+    """A function: a cell's tables at a random model and at one nearby, and the two models."""
+
+    def run(objective, regularizer=None, precision=("phi", torch.float64, 1e-10), size=3, **other):
+        architecture, dtype, _ = precision
+        cell = cell_of(objective, regularizer)
+        original = tiny_model(architecture, dtype=dtype, tokenizer=tokenizer)
+        model = moved(original, other.pop("scale", 0.02))
+        held_out = cell.held_out_rows
+        found = Measurement(cell, cell.draw(16), {}, held_out, size, **other)
+        found.at(original, 0, original)
+        found.at(model, 7, original)
+        return cell, found, original, model
+
+    return run
+
+
+def total_of(geffect, step, dataset, term="objective", component="total"):
+    row = geffect.query(
+        "step == @step and dataset == @dataset and term == @term and component == @component"
+    )
+    assert len(row) == 1
+    return row.iloc[0]
+
+
+@pytest.mark.parametrize("objective", WEIGHTED)
+def test_the_token_table_gives_the_geffect_of_the_real_loss(objective, precision, measure):
+    cell, found, *_ = measure(objective, precision=precision)
+    frames = found.frames()
+    table = reweighted(frames["tokens"], objective, cell.objective.hyper).set_index("step")
+    assert list(table.index) == [0, 7]
+    for step in (0, 7):
+        for dataset in ("unlearn", "retain"):
+            row = total_of(frames["geffect"], step, dataset)
+            error = abs(table.loc[step, f"e_{dataset}"] - row["geffect"])
+            assert error <= precision[2] * row["norm_loss"] * row["norm_risk"]
+
+
+def test_one_table_serves_every_reweighted_objective(measure, draw_hyperparameters):
+    cell, found, original, model = measure("ga")
+    tokens = found.frames()["tokens"]
+    components = component_map(model)
+    risk = numpy_of(gradient(model, risk_term(cell.forget), 4)[1])
+    for name in WEIGHTED:
+        spec = registry.get("objective", name)
+        if "refusals" in spec.needs:
+            continue
+        cell.objective = Loss(name, draw_hyperparameters(spec))
+        term = cell.effect_terms(cell.draw(16))["objective"]
+        exact = numpy_of(gradient(model, term, 4, original)[1])
+        expected, scale = products(exact, risk, components)["total"]
+        value = reweighted(tokens, name, cell.objective.hyper).set_index("step")
+        assert abs(value.loc[7, "e_unlearn"] - expected) <= 1e-10 * scale
+
+
+@pytest.mark.parametrize("size", [1, 3, 10])
+def test_tokens_add_up_to_instances_and_weighted_instances_to_the_data_set(size, measure):
+    for objective in ("ga", "npo"):
+        cell, found, *_ = measure(objective, size=size)
+        frames = found.frames()
+        instances, tokens = frames["instances"], frames["tokens"]
+        whole = instances[instances["component"].eq("total")].set_index(KEYS)
+        labels = sum(len(e.labels) for e in cell.forget)
+        for dataset in ("unlearn", "retain"):
+            e = f"e_{dataset}"
+            summed = tokens.groupby(KEYS)[e].sum()
+            scale = np.abs(tokens[e]).groupby([tokens[k] for k in KEYS]).sum()
+            assert (np.abs(summed - whole[e]) <= 1e-10 * scale).all()
+            for step in (0, 7):
+                at = instances[instances["step"].eq(step)]
+                for component, rows in at.groupby("component"):
+                    weights = rows["weight"] / len(rows) if objective == "npo" else 1 / labels
+                    row = total_of(frames["geffect"], step, dataset, component=component)
+                    error = abs((weights * rows[e]).sum() - row["geffect"])
+                    assert error <= 1e-10 * max(1, row["norm_loss"]) * row["norm_risk"]
+        wide = instances.pivot(index=KEYS, columns="component", values="e_retain")
+        np.testing.assert_allclose(wide[list(COMPONENTS)].sum(axis=1), wide["total"], rtol=1e-12)
+
+
+def test_rows_are_named_by_their_place_in_the_forget_set(measure, naive_view):
+    cell, found, original, model = measure("wga", size=4)
+    frames = found.frames()
+    tokens = frames["tokens"].query("step == 7")
+    assert len(tokens) == sum(len(e.labels) for e in cell.forget)
+    instances = frames["instances"].query("step == 7 and component == 'total'")
+    assert instances["sample"].tolist() == list(range(len(cell.forget)))
+    for sample, example in enumerate(cell.forget):
+        mine = tokens[tokens["sample"].eq(sample)]
+        assert mine["id"].tolist() == list(example.labels)
+        assert mine["token"].tolist() == list(range(len(example.labels)))
+        for net, column in ((model, "logp"), (original, "logp_ref")):
+            view = naive_view(net, example)
+            np.testing.assert_allclose(mine[column], view.logp[view.mask].tolist(), rtol=1e-9)
+            own = instances.loc[instances["sample"].eq(sample), column].item()
+            assert own == pytest.approx(view.logp.sum().item(), rel=1e-9)
+
+
+def test_the_weight_of_a_token_objective_is_its_mean_over_the_sample(measure):
+    instances = measure("tnpo")[1].frames()["instances"]
+    assert np.allclose(instances.loc[instances["step"].eq(0), "weight"], 1), "1 at θ_o"
+    frames = measure("rmu")[1].frames()
+    assert "weight" not in frames["instances"]
+
+
+def test_the_predicted_change_is_the_gradient_times_the_step_really_taken(measure):
+    cell, found, original, model = measure("ga", scale=1e-5)
+    risk = found.frames()["risk"]
+    components = component_map(model)
+    moved = {
+        name: (p.detach() - dict(original.named_parameters())[name].detach()).numpy()
+        for name, p in model.named_parameters()
+    }
+    examples = {
+        "unlearn": cell.forget,
+        "retain": cell.encoder.rows(cell.held_out_rows, "held-out rows"),
+    }
+    at_start = risk[risk["step"].eq(0)].set_index(["dataset", "component"])
+    for dataset, rows in examples.items():
+        before, exact = gradient(original, risk_term(rows), 4)
+        after, _ = gradient(model, risk_term(rows), 4)
+        for place, (value, scale) in products(numpy_of(exact), moved, components).items():
+            row = at_start.loc[(dataset, place)]
+            assert abs(row["predicted_change"] - value) <= 1e-12 * scale
+            if place == "total":
+                assert row["risk"] == pytest.approx(before, rel=1e-12)
+                assert row["measured_change"] == pytest.approx(after - before, abs=1e-12)
+                # To first order that is what happened.
+                assert row["predicted_change"] == pytest.approx(after - before, rel=1e-2)
+            else:
+                assert math.isnan(row["risk"]) and math.isnan(row["measured_change"])
+    last = risk[risk["step"].eq(7)]
+    assert last["predicted_change"].isna().all() and last["measured_change"].isna().all()
+
+
+def test_tables_that_are_not_wanted_are_not_made(measure):
+    assert set(measure("ga", instances=False, tokens=False)[1].frames()) == {"geffect", "risk"}
+
+
+def test_where_the_risk_is_not_finite_its_effects_are_missing_and_nothing_ends(
+    cell_of, tiny_model, tokenizer
+):
+    cell = cell_of("npo", None)
+    original = tiny_model(tokenizer=tokenizer)
+    broken = copy.deepcopy(original)
+    with torch.no_grad():
+        broken.get_input_embeddings().weight.fill_(math.nan)
+    found = Measurement(cell, cell.draw(16), {}, cell.held_out_rows, 4)
+    found.at(original, 0, original)
+    found.at(broken, 1, original)
+    for name, frame in found.frames().items():
+        effects = frame.set_index("step").filter(regex="geffect|e_unlearn|e_retain|risk")
+        assert effects.loc[1].isna().all(axis=None), name
+        if name != "risk":
+            assert effects.loc[0].notna().all(axis=None), name
+
+
+def test_a_checkpoint_of_another_model_is_an_error_that_names_the_step(
+    cell_of, tiny_model, tokenizer, tmp_path
+):
+    cell = cell_of("ga", None)
+    folders = []
+    for step, blocks in ((0, 3), (5, 4)):
+        folder = tmp_path / str(step)
+        model = tiny_model(tokenizer=tokenizer, dtype=torch.float32, blocks=blocks)
+        models.save(model, tokenizer, folder)
+        folders.append((step, folder))
+    measurement = Measurement(cell, cell.draw(16), {}, cell.held_out_rows, 4)
+    with pytest.raises(ModelError, match=r"step 5: .* another run"):
+        along(folders, measurement, "cpu", "geffect")
+
+
+def test_an_empty_forget_set_is_an_error(cell_of):
+    with pytest.raises(DataError, match="no rows"):
+        Measurement(cell_of("ga", None, forget=0), cell_of().draw(16), {}, None, 4)
+
+
+def test_the_command_prints_and_writes_what_the_function_returns(measure, tmp_path, capsys):
+    tokens = measure("ga")[1].frames()["tokens"]
+    table, out = tmp_path / "tokens.parquet", tmp_path / "e.csv"
+    main(
+        [
+            str(tmp_path / "tokens.parquet"),
+            "--objective",
+            "wga",
+            "--set",
+            "alpha=2",
+            "--out",
+            str(out),
+        ]
+    )
+    expected = reweighted(tokens, "wga", {"alpha": 2.0})
+    pd.testing.assert_frame_equal(pd.read_csv(out), expected)
+    assert "e_retain" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("objective", "hyper", "error", "names"),
+    [
+        ("rmu", {}, ConfigError, "rmu"),
+        ("wga", {}, ConfigError, "alpha"),
+        ("wga", {"alpha": 1.0, "beta": 1.0}, ConfigError, "alpha"),
+        ("po", {}, DataError, "refusals"),
+    ],
+)
+def test_what_a_table_cannot_give_is_an_error(objective, hyper, error, names, measure):
+    tokens = measure("ga")[1].frames()["tokens"]
+    with pytest.raises(error, match=names):
+        reweighted(tokens, objective, hyper)
+    with pytest.raises(DataError, match="logp_ref"):
+        reweighted(tokens.drop(columns="logp_ref"), "wga", {"alpha": 1.0})

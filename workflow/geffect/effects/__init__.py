@@ -1,0 +1,10 @@
+"""G-effects: what a loss does to the risk of a data set, to first order.
+
+    e(D, L; θ) = ∇R(D; θ) · ∇L(θ)      (PAPER, G-effect)
+
+- `gradients`: exact gradients over whole data sets, and their products by component and block;
+- `instances`: ∇R(D) · ∇log p(s) for every sample s and component, in one pass;
+- `tokens`: ∇R(D) · ∇log p_i for every label token, by forward-mode differentiation;
+- `reweighting`: the G-effect of any reweighted log-likelihood, from the table of tokens;
+- `measurement`: all of these along a cell's run.
+"""

@@ -1,0 +1,169 @@
+"""Exact gradients over whole data sets, one backward pass each, and their products in float64."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+
+from geffect import losses
+from geffect.encoding import Batch, Example
+from geffect.errors import DataError, NotFiniteError
+from geffect.models import COMPONENTS
+from geffect.registry import get
+from geffect.training import Term, micro_batches, term_view
+
+Gradient = dict[str, torch.Tensor]
+
+
+def risk_term(examples: Sequence[Example]) -> Term:
+    """R(D; θ) of a data set, as a term."""
+    return Term("risk", get("regularizer", "nll"), {}, lambda step: examples)
+
+
+def data_batches(term: Term, micro_batch: int) -> list[Batch]:
+    """All of a term's examples (those of step 0), sorted by length, `micro_batch` at a time.
+
+    Raises:
+        DataError: there are no examples, or one has no label token.
+    """
+    examples = sorted(term.select(0), key=len)
+    if not examples:
+        raise DataError(f"term {term.name!r}: no rows; a G-effect needs at least one")
+    for row, example in enumerate(term.select(0)):
+        if not example.labels:
+            raise DataError(f"term {term.name!r}, row {row}: no label token; mend the row")
+    return micro_batches(term, examples, micro_batch)
+
+
+def gradient(
+    model, term: Term, micro_batch: int, reference=None, control=None
+) -> tuple[float, Gradient]:
+    """The value and exact gradient of a term's mean over all of its examples.
+
+    `model` is in eval mode; gradients come in its dtype, parameters that the loss does not reach
+    count as zero, and so does everything where the loss attains its declared minimum.
+
+    Raises:
+        DataError: there are no examples, or one has no label token.
+        NotFiniteError: the gradient is not finite.
+    """
+    return gradient_over(model, term, data_batches(term, micro_batch), reference, control)
+
+
+def gradient_over(
+    model, term: Term, batches: Sequence[Batch], reference=None, control=None
+) -> tuple[float, Gradient]:
+    """`gradient` over batches that were made before."""
+    module = term.spec.module()
+    total = sum(losses.count(batch, term.spec.reduction) for batch in batches)
+    model.zero_grad(set_to_none=True)
+    value = 0.0
+    for batch in batches:
+        view = term_view(model, term, batch, reference, control)
+        result = module.loss(view, **term.hyper)
+        (result.total / total).backward()
+        value += result.total.item() / total
+    at_minimum = term.spec.minimum is not None and value == term.spec.minimum
+    found = {
+        name: torch.zeros_like(p) if p.grad is None or at_minimum else p.grad
+        for name, p in model.named_parameters()
+    }
+    model.zero_grad(set_to_none=True)
+    check_finite(found, f"term {term.name!r}: the gradient")
+    return value, found
+
+
+def check_finite(gradient: Gradient, what: str) -> None:
+    """Raises NotFiniteError for the first tensor that holds a value that is not finite."""
+    for name, tensor in gradient.items():
+        if not torch.isfinite(tensor).all():
+            raise NotFiniteError(f"{what} of {name} is not finite")
+
+
+def scale(gradient: Gradient, coefficient: float) -> Gradient:
+    """coefficient · gradient, in place."""
+    return {name: g if coefficient == 1 else g.mul_(coefficient) for name, g in gradient.items()}
+
+
+def add(a: Gradient, b: Gradient) -> Gradient:
+    """a + b, in the place of a."""
+    return {name: g.add_(b[name]) for name, g in a.items()}
+
+
+def places(components: Mapping) -> list[str]:
+    """What is reported: `total`, the five components, and the blocks `layer.1` ..."""
+    blocks = sorted({block for _, block in components.values() if block is not None})
+    return ["total", *COMPONENTS, *(f"layer.{block}" for block in blocks)]
+
+
+def dots(a: Gradient, b: Gradient, components: Mapping) -> dict[str, float]:
+    """a · b in float64 for each of `places`.
+
+    `components` is `models.component_map`; the total is the sum of the five components.
+    """
+    result = dict.fromkeys(places(components), 0.0)
+    for name, (component, block) in components.items():
+        dot = torch.dot(a[name].double().flatten(), b[name].double().flatten()).item()
+        result[component] += dot
+        if block is not None:
+            result[f"layer.{block}"] += dot
+    result["total"] = math.fsum(result[component] for component in COMPONENTS)
+    return result
+
+
+def compare(loss: Gradient, risk: Gradient, components: Mapping) -> list[dict]:
+    """The G-effect of a loss on a risk, a row per component.
+
+    Columns: `component`, `geffect` (nats per unit of squared parameter), `cosine` (nan where a
+    norm is zero), `norm_loss`, `norm_risk`.
+    """
+    e = dots(loss, risk, components)
+    squared_loss, squared_risk = dots(loss, loss, components), dots(risk, risk, components)
+    rows = []
+    for component, value in e.items():
+        norm_loss, norm_risk = (math.sqrt(s[component]) for s in (squared_loss, squared_risk))
+        product = norm_loss * norm_risk
+        rows.append(
+            {
+                "component": component,
+                "geffect": value,
+                "cosine": value / product if product > 0 else math.nan,
+                "norm_loss": norm_loss,
+                "norm_risk": norm_risk,
+            }
+        )
+    return rows
+
+
+def effect_rows(
+    terms: Mapping[str, Term],
+    exact: Callable[[str], Gradient],
+    risks: Mapping[str, Gradient],
+    components: Mapping,
+) -> list[dict]:
+    """The G-effects of a cell's terms on every data set, a row per component.
+
+    Args:
+        terms: `objective`, perhaps `regularizer` (with its λ), and probes.
+        exact: the name of a term -> its gradient, without λ; called for one term after another.
+        risks: data-set name -> the gradient of its risk.
+
+    Returns:
+        Rows with `term` (those of `terms`, and `combined` = objective + λ · regularizer),
+        `dataset`, and the columns of `compare`; rows of `regularizer` include λ.
+    """
+
+    def rows_of(name: str, loss: Gradient) -> list[dict]:
+        return [
+            {"term": name, "dataset": dataset, **row}
+            for dataset, risk in risks.items()
+            for row in compare(loss, risk, components)
+        ]
+
+    rows, combined = [], None
+    for name, term in terms.items():
+        loss = scale(exact(name), term.coefficient)
+        rows += rows_of(name, loss)
+        if name in ("objective", "regularizer"):
+            combined = loss if combined is None else add(combined, loss)
+    return rows + rows_of("combined", combined)
