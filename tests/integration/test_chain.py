@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from geffect.effects.reweighting import reweighted
+
 NANO = Path(__file__).parent / "nano.yaml"
 CELLS = ["npo+kl", "wga+nll", "rmu+rr", "ga_exploding+none"]
 FINITE = CELLS[:-1]
+TABLES = ("geffect", "risk", "instances", "tokens")
 
 
 class Checkout:
@@ -22,9 +26,10 @@ class Checkout:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def snakemake(self, *arguments, expect=0) -> str:
+    def snakemake(self, *arguments, expect=0, more_config=()) -> str:
+        configuration = ["--configfile", str(NANO), *more_config]
         result = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--configfile", str(NANO), *map(str, arguments)],
+            [sys.executable, "-m", "snakemake", *configuration, *map(str, arguments)],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(self.folder / "workflow")},
             capture_output=True,
@@ -78,7 +83,7 @@ def test_everything_that_users_rely_on_is_there(run):
     figures = {p.name for p in run.path("figures/nano-phi/forget10").iterdir()}
     assert {f"geffect_{cell.split('+')[0]}.pdf" for cell in CELLS} <= figures
     for cell in CELLS:
-        for name in ("training", "geffect", "metrics", "samples"):
+        for name in ("training", *TABLES, "metrics", "samples"):
             assert len(pd.read_parquet(run.cell(cell, f"{name}.parquet")).columns) > 2
         record = json.loads(run.cell(cell, "provenance.json").read_text())
         assert {"cell", "settings", "data", "weights", "packages", "git"} <= set(record)
@@ -151,20 +156,20 @@ def test_a_plot_function_replans_figures_alone(run):
     undo()
 
 
-def test_an_objective_replans_the_cells_that_use_it(run):
-    undo = run.edit("workflow/geffect/objectives/npo.py", "2 / beta", "2.0 / beta")
+@pytest.mark.parametrize(
+    ("file", "old", "new", "cell"),
+    [
+        ("workflow/geffect/objectives/npo.py", "2 / beta", "2.0 / beta", "npo+kl"),
+        ("config.yaml", "forget10: {alpha: 7}", "forget10: {alpha: 6}", "wga+nll"),
+    ],
+    ids=["an objective", "a hyper-parameter"],
+)
+def test_an_edit_replans_the_cells_that_use_it(file, old, new, cell, run):
+    undo = run.edit(file, old, new)
     planned = run.planned()
     undo()
     assert set(planned) == {"unlearn", "geffect", "evaluate", "tables", "figures"}
-    assert planned["unlearn"] == planned["geffect"] == planned["evaluate"] == {"npo+kl"}
-
-
-def test_a_hyper_parameter_replans_the_cells_of_its_variant(run):
-    undo = run.edit("config.yaml", "forget10: {alpha: 7}", "forget10: {alpha: 6}")
-    planned = run.planned()
-    undo()
-    assert set(planned) == {"unlearn", "geffect", "evaluate", "tables", "figures"}
-    assert planned["unlearn"] == planned["geffect"] == planned["evaluate"] == {"wga+nll"}
+    assert planned["unlearn"] == planned["geffect"] == planned["evaluate"] == {cell}
 
 
 def test_one_core_gives_the_same_bytes_and_a_cell_can_be_asked_for_by_path(run):
@@ -174,6 +179,38 @@ def test_one_core_gives_the_same_bytes_and_a_cell_can_be_asked_for_by_path(run):
     ]
     output = run.snakemake("--cores", 1, "--config", "results=again", "--", *wanted)
     assert "wga" not in output
-    for name in ("geffect.parquet", "metrics.parquet", "training.parquet"):
-        first, second = (run.cell("npo+kl", name, root) for root in ("results", "again"))
+    for name in (*TABLES, "metrics", "training"):
+        first, second = (
+            run.cell("npo+kl", f"{name}.parquet", root) for root in ("results", "again")
+        )
         assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_measured_inside_the_run_the_tables_are_the_same_and_no_checkpoint_is_written(run):
+    cells = ["npo+kl", "ga_exploding+none"]
+    wanted = [f"inside/nano/cells/nano-phi/forget10/{cell}/seed3/geffect.parquet" for cell in cells]
+    for name in ("data", "models"):
+        shutil.copytree(run.path(name), run.path(name, "inside"))
+    (run.folder / "inside.yaml").write_text("geffect: {in_run: true}\nresults: inside\n")
+    output = run.snakemake("--cores", 2, "--", *wanted, more_config=["inside.yaml"])
+    assert "rule unlearn_measured" in output and "rule geffect" not in output
+    assert "rule finetune" not in output
+    for cell in cells:
+        for name in (*TABLES, "training"):
+            first, second = (run.cell(cell, f"{name}.parquet", r) for r in ("results", "inside"))
+            assert first.read_bytes() == second.read_bytes(), (cell, name)
+        assert not run.cell(cell, "checkpoints", "inside").exists()
+
+
+def test_the_tables_of_a_cell_agree_with_one_another(run):
+    cell = "npo+kl"
+    frames = {name: pd.read_parquet(run.cell(cell, f"{name}.parquet")) for name in TABLES}
+    e = reweighted(frames["tokens"], "npo", {"beta": 0.5}).set_index("step")
+    geffect = frames["geffect"].query("term == 'objective' and component == 'total'")
+    for dataset in ("unlearn", "retain"):
+        rows = geffect[geffect["dataset"].eq(dataset)].set_index("step")
+        scale = rows["norm_loss"] * rows["norm_risk"]
+        assert ((e[f"e_{dataset}"] - rows["geffect"]).abs() <= 1e-5 * scale).all()
+    total = frames["risk"].query("component == 'total'").set_index(["dataset", "step"])
+    change = total["risk"].groupby("dataset").diff().dropna().to_numpy()
+    np.testing.assert_allclose(total["measured_change"].dropna(), change, rtol=1e-12)

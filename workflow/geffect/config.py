@@ -12,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from geffect import registry
+from geffect import folders, registry
 from geffect.errors import ConfigError
 from geffect.refusals import read_refusals
 from geffect.registry import suggestion
@@ -236,11 +236,11 @@ class Config:
                 f"{suggestion(entry['template'], self.raw['templates'])}"
             )
         if entry["source"] == "path":
-            folder = Path(entry["path"])
-            if not all(any(folder.glob(p)) for p in ("config.json", "*.safetensors", "tokenizer*")):
+            folder = entry["path"]
+            if missing := folders.lacking(folder, (*folders.MODEL_FILES, "tokenizer*")):
                 raise ConfigError(
-                    f"{where}.path: {folder} is no model folder (config.json, *.safetensors and a "
-                    "tokenizer are expected); name one written by save_pretrained"
+                    f"{where}.path: {folder} is no model folder, it has no {missing[0]}; name one "
+                    "written by save_pretrained, with its tokenizer"
                 )
         layers = self.layers(name)
         if layers < _LAYERS_MINIMUM:

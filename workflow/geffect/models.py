@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
+from geffect import folders
 from geffect.errors import ModelError
 
 COMPONENTS = ("embed", "shallow", "middle", "deep", "lm")
@@ -51,8 +52,8 @@ def load(folder, device_name: str = "auto", dtype: str = "float32"):
     folder = Path(folder)
     if diverged(folder):
         raise ModelError(f"{folder}: the run diverged, there are no weights to load")
-    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
-        raise ModelError(f"{folder}: no model (config.json and *.safetensors are expected)")
+    if missing := folders.lacking(folder):
+        raise ModelError(f"{folder}: no model, it has no {missing[0]}")
     target = device(device_name)
     spread = target.type == "cuda" and target.index is None and torch.cuda.device_count() > 1
     try:
@@ -67,7 +68,7 @@ def load(folder, device_name: str = "auto", dtype: str = "float32"):
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"{folder}: cannot be loaded ({_first_line(error)})") from error
     check_blocks(model.config, str(folder))
-    component_map(model)
+    component_map(model)  # better refused here than after hours of training
     return model.eval() if spread else model.to(target).eval()
 
 

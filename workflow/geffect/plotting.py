@@ -243,6 +243,45 @@ def trade_off(main: pd.DataFrame, title: str) -> Figure:
         return figure
 
 
+def cost_ratios(table: pd.DataFrame, title: str) -> Figure:
+    """Draw what candidates cost, as ratios to the first one, on a logarithmic scale.
+
+    Args:
+        table: `candidate`, `ratio`, and its `least` and `greatest` over repeats; a group of
+            marks for every number of `rows`.
+        title: of the figure.
+
+    Raises:
+        ValueError: the frame is empty.
+    """
+    if table.empty:
+        raise ValueError("nothing to draw: the frame is empty")
+    names = list(dict.fromkeys(table["candidate"]))
+    sizes = list(dict.fromkeys(table["rows"]))
+    with matplotlib.rc_context(STYLE | {"lines.markersize": 4}):
+        figure = _figure(0.6 + 0.24 * len(names), title)
+        axes = figure.subplots()
+        for k, (size, rows) in enumerate(table.groupby("rows", sort=False)):
+            offset = (k - (len(sizes) - 1) / 2) * 0.25
+            axes.errorbar(
+                rows["ratio"],
+                [names.index(name) + offset for name in rows["candidate"]],
+                xerr=[rows["ratio"] - rows["least"], rows["greatest"] - rows["ratio"]],
+                linestyle="none",
+                elinewidth=0.8,
+                marker=SHAPES[k % len(SHAPES)],
+                color=PALETTE[k % len(PALETTE)],
+                label=f"{size} rows",
+            )
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.set_xscale("log")
+        axes.axvline(1, color="black", linewidth=0.8)
+        axes.set_xlabel(f"time, as a ratio to: {names[0]} (median, least and greatest)")
+        _legend_below(figure, [axes], columns=4)
+        return _laid_out(figure)
+
+
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:
     """Write a figure to each path (.pdf, .png at 200 dpi, .svg) and close it.
 

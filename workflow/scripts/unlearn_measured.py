@@ -2,6 +2,7 @@
 
 from geffect import frames, runtime, training, unlearning
 from geffect.cell import Cell
+from geffect.effects.measurement import Measurement
 
 
 def main(inputs, output, params, wildcards, log):

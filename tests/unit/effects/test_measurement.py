@@ -201,17 +201,8 @@ def test_an_empty_forget_set_is_an_error(cell_of):
 def test_the_command_prints_and_writes_what_the_function_returns(measure, tmp_path, capsys):
     tokens = measure("ga")[1].frames()["tokens"]
     table, out = tmp_path / "tokens.parquet", tmp_path / "e.csv"
-    main(
-        [
-            str(tmp_path / "tokens.parquet"),
-            "--objective",
-            "wga",
-            "--set",
-            "alpha=2",
-            "--out",
-            str(out),
-        ]
-    )
+    tokens.to_parquet(table)
+    main([str(table), "--objective", "wga", "--set", "alpha=2", "--out", str(out)])
     expected = reweighted(tokens, "wga", {"alpha": 2.0})
     pd.testing.assert_frame_equal(pd.read_csv(out), expected)
     assert "e_retain" in capsys.readouterr().out

@@ -64,8 +64,9 @@ def reweighted(tokens: pd.DataFrame, objective: str, hyper: dict) -> pd.DataFram
 
 def _view(table: pd.DataFrame) -> tuple[View, dict[str, torch.Tensor]]:
     """One step's tokens as a view [B, T] in float64, and their effects beside it."""
-    sample, token = pd.factorize(table["sample"])[0], table["token"].to_numpy()
-    shape = (sample.max() + 1, token.max() + 1)
+    sample = torch.tensor(pd.factorize(table["sample"])[0])
+    token = torch.tensor(table["token"].tolist())
+    shape = (int(sample.max()) + 1, int(token.max()) + 1)
 
     def padded(values, dtype=torch.float64):
         result = torch.zeros(shape, dtype=dtype)

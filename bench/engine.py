@@ -1,0 +1,356 @@
+"""What the G-effect engine costs, as ratios to one plain forward and backward pass over D_u.
+
+    make bench                     # on the CPU, and on a GPU where there is one
+    python bench/engine.py --help
+
+All candidates are timed one after another in every repeat, so that a noisy machine hits them
+alike; ratios are medians over repeats of the ratio within a repeat. Rows are random tokens: the
+cost does not depend on what they say. D_u and D_r have equal numbers of tokens, reference
+log-probabilities are given.
+"""
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from geffect import losses, models, plotting, registry, runtime
+from geffect.effects.gradients import compare, effect_rows, gradient_over, risk_term
+from geffect.effects.instances import instance_effects
+from geffect.effects.reweighting import reweighted
+from geffect.effects.tokens import token_effects
+from geffect.encoding import IGNORED, Batch, Example, collate
+from geffect.training import Term
+
+SIZES = {
+    # 51 million parameters.
+    "small": {
+        "hidden_size": 512,
+        "intermediate_size": 2048,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 8,
+        "vocabulary": 25000,
+    },
+    "phi-1_5": {
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 32,
+        "vocabulary": 51200,
+    },
+}
+REWEIGHTED = {
+    "ga": {},
+    "wga": {"alpha": 5.0},
+    "npo": {"beta": 0.5},
+    "tnpo": {"beta": 4.0},
+    "wtnpo": {"alpha": 1.5, "beta": 5.0},
+}
+
+
+class Vocabulary:
+    """What `models.build` needs of a tokenizer."""
+
+    eos_token_id = 0
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class Bench:
+    """A model, its data, and the candidates that are timed."""
+
+    def __init__(self, size: str, rows: int, micro_batch: int, device: str, precision: str):
+        settings = dict(SIZES[size])
+        vocabulary = Vocabulary(settings.pop("vocabulary"))
+        heads = settings["num_attention_heads"]
+        settings |= {"max_position_embeddings": 256, "num_key_value_heads": heads}
+        dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
+        self.model = models.build("phi", settings, vocabulary, 0).to(device, dtype)
+        self.device = device
+        self.components = models.component_map(self.model)
+        rng = np.random.default_rng(0)
+        shapes = [(int(rng.integers(12, 30)), int(rng.integers(20, 60))) for _ in range(rows)]
+
+        def examples():
+            return [
+                Example((*rng.integers(1, len(vocabulary), p + a).tolist(), 0), p)
+                for p, a in shapes
+            ]
+
+        self.rows = rows
+        self.examples = {"unlearn": examples(), "retain": examples()}
+        self.batches = {
+            name: [
+                losses.with_reference(self.model, collate(part).to(device))
+                for part in self._parts(rows, micro_batch)
+            ]
+            for name, rows in self.examples.items()
+        }
+        self.single = [
+            losses.with_reference(self.model, collate([e]).to(device))
+            for e in self.examples["unlearn"]
+        ]
+        self.fours = {
+            name: [
+                losses.with_reference(self.model, collate(p).to(device))
+                for p in self._parts(rows, 4)
+            ]
+            for name, rows in self.examples.items()
+        }
+        self.risk = risk_term([])
+        self.directions = {n: self._risk(n) for n in self.batches}
+        self.tokens = self._token_table()
+
+    @staticmethod
+    def _parts(rows, size):
+        rows = sorted(rows, key=len)
+        return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+    def _risk(self, name):
+        return gradient_over(self.model, self.risk, self.batches[name])[1]
+
+    def _objective(self, name) -> Term:
+        spec = registry.get("objective", name)
+        return Term("objective", spec, REWEIGHTED[name], lambda step: [])
+
+    def plain(self):
+        """One forward and backward pass over D_u, no more."""
+        self.model.zero_grad(set_to_none=True)
+        for batch in self.batches["unlearn"]:
+            losses.risk(losses.view(self.model, batch)).total.backward()
+        self.model.zero_grad(set_to_none=True)
+
+    def two_directions(self):
+        for name in self.batches:
+            self._risk(name)
+
+    def data_set_level(self):
+        """∇R(D_u), ∇R(D_r) and NPO's gradient, with all dots and norms by component."""
+        risks = {name: self._risk(name) for name in self.batches}
+        term = self._objective("npo")
+
+        def exact(name):
+            return gradient_over(self.model, term, self.batches["unlearn"])[1]
+
+        effect_rows({"objective": term}, exact, risks, self.components)
+
+    def instances(self):
+        for batch in self.batches["unlearn"]:
+            instance_effects(self.model, batch, self.directions, self.components)
+
+    def _token_table(self) -> pd.DataFrame:
+        frames, first = [], 0
+        for batch in self.batches["unlearn"]:
+            mask = losses.next_tokens(batch) != IGNORED
+            sample, _ = mask.nonzero(as_tuple=True)
+            found = {
+                name: token_effects(self.model, batch, direction)
+                for name, direction in self.directions.items()
+            }
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "step": 0,
+                        "text": "answer",
+                        "sample": first + sample.cpu().numpy(),
+                        "token": (mask.cumsum(1) - 1)[mask].cpu().numpy(),
+                        "logp": found["unlearn"][0][mask].float().cpu().numpy(),
+                        "logp_ref": batch.logp_ref[mask].float().cpu().numpy(),
+                        **{f"e_{n}": f[1][mask].float().cpu().numpy() for n, f in found.items()},
+                    }
+                )
+            )
+            first += len(batch.input_ids)
+        return pd.concat(frames, ignore_index=True)
+
+    def token_tables(self):
+        """Both token tables alone."""
+        self._token_table()
+
+    def reweighted_objectives(self):
+        """Both token tables, and the totals of all reweighted objectives from them."""
+        self.tokens = self._token_table()
+        self.from_tokens(len(REWEIGHTED))
+
+    def from_tokens(self, number: int):
+        """The totals of some reweighted objectives from a table that is there."""
+        for name in itertools.islice(itertools.cycle(REWEIGHTED), number):
+            reweighted(self.tokens, name, REWEIGHTED[name])
+
+    def backward_per_instance(self):
+        for batch in self.single:
+            self.model.zero_grad(set_to_none=True)
+            view = losses.view(self.model, batch)
+            (-losses.risk(view).total).backward()
+            found = {name: p.grad for name, p in self.model.named_parameters()}
+            for direction in self.directions.values():
+                compare(found, direction, self.components)
+        self.model.zero_grad(set_to_none=True)
+
+    def vmap_grad(self):
+        """Per-sample gradients of a micro-batch at once, then their products in float64."""
+        parameters = {name: p.detach() for name, p in self.model.named_parameters()}
+
+        def logp(values, ids, labels):
+            batch = Batch(ids[None], labels[None])
+
+            def at(**arguments):
+                return functional_call(self.model, values, (), arguments)
+
+            return losses.log_probabilities(losses.forward(at, batch).logits, batch)[0].sum()
+
+        with sdpa_kernel(SDPBackend.MATH):
+            for batch in self.fours["unlearn"]:
+                found = vmap(grad(logp), (None, 0, 0))(parameters, batch.input_ids, batch.labels)
+                for direction in self.directions.values():
+                    for name, g in found.items():
+                        (g.flatten(1).double() @ direction[name].flatten().double()).cpu()
+
+    def published_loop(self, objective: str = "npo"):
+        """An emulation of the authors' loop: four passes a micro-batch of 4, five for NPO.
+
+        Forward and backward for the forget risk, the objective, the retain risk, and once more for
+        `loss * 0`; gradients copied to the host, 0.6/0.4 moving averages, an `.item()` a parameter.
+        """
+        averages: dict[str, dict] = {}
+        term = self._objective(objective)
+        module = term.spec.module()
+
+        def host(kind, total):
+            self.model.zero_grad(set_to_none=True)
+            total.backward()
+            for name, p in self.model.named_parameters():
+                new, old = p.grad.detach().cpu().clone(), averages.setdefault(kind, {}).get(name)
+                averages[kind][name] = new if old is None else 0.6 * old + 0.4 * new
+
+        for forget, retain in zip(self.fours["unlearn"], self.fours["retain"], strict=True):
+            host("unlearn", losses.risk(losses.view(self.model, forget)).mean)
+            needs = term.spec.needs
+            fresh = replace(forget, logp_ref=None) if needs else forget
+            view = losses.view(self.model, fresh, needs, reference=self.model)
+            host("objective", module.loss(view, **term.hyper).mean)
+            host("retain", losses.risk(losses.view(self.model, retain)).mean)
+            self.model.zero_grad(set_to_none=True)
+            (losses.risk(losses.view(self.model, forget)).mean * 0).backward()
+            for risk in ("unlearn", "retain"):
+                for name, value in averages[risk].items():
+                    (value * averages["objective"][name]).sum().item()
+        self.model.zero_grad(set_to_none=True)
+
+
+CANDIDATES: dict[str, Callable[[Bench], None]] = {
+    "plain forward + backward over D_u": Bench.plain,
+    "two directions": Bench.two_directions,
+    "data-set level, one objective": Bench.data_set_level,
+    "instances × components, both": Bench.instances,
+    "token tables, both": Bench.token_tables,
+    "all reweighted objectives": Bench.reweighted_objectives,
+    "  of which 1 from the table": lambda bench: bench.from_tokens(1),
+    "  of which 20 from the table": lambda bench: bench.from_tokens(20),
+    "one backward per instance": Bench.backward_per_instance,
+    "vmap(grad)": Bench.vmap_grad,
+    "published loop, GA": lambda bench: bench.published_loop("ga"),
+    "published loop, NPO": lambda bench: bench.published_loop("npo"),
+}
+BASELINE = next(iter(CANDIDATES))
+OTHERS = [name for name in CANDIDATES if name.startswith(("one backward", "vmap", "published"))]
+
+
+def timed(bench: Bench, candidate: Callable[[Bench], None]) -> float:
+    cuda = bench.device.startswith("cuda")
+    if cuda:
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    candidate(bench)
+    if cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def measure(bench: Bench, repeats: int, candidates: list[str]) -> pd.DataFrame:
+    """A row per candidate: its ratio to the baseline (median, least, greatest), seconds, GiB."""
+    seconds = {name: [] for name in candidates}
+    memory = dict.fromkeys(candidates, float("nan"))
+    for repeat in range(repeats + 1):
+        for name in candidates:
+            if bench.device.startswith("cuda"):
+                torch.cuda.reset_peak_memory_stats()
+            spent = timed(bench, CANDIDATES[name])
+            if bench.device.startswith("cuda"):
+                memory[name] = torch.cuda.max_memory_allocated() / 2**30
+            if repeat:  # the first round warms up
+                seconds[name].append(spent)
+            print(f"round {repeat}/{repeats} {name}: {spent:.2f} s", flush=True)
+    rows = []
+    for name, spent in seconds.items():
+        ratios = [a / b for a, b in zip(spent, seconds[BASELINE], strict=True)]
+        rows.append(
+            {
+                "candidate": name,
+                "ratio": statistics.median(ratios),
+                "least": min(ratios),
+                "greatest": max(ratios),
+                "seconds": statistics.median(spent),
+                "gib": memory[name],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def run(size: str, device: str, precision: str, rows: list[int], given) -> None:
+    """Times one size on one device; writes table, provenance and figure."""
+    frames = []
+    for k, number in enumerate(rows):
+        bench = Bench(size, number, given.micro_batch, device, precision)
+        parameters = sum(p.numel() for p in bench.model.parameters())
+        tokens = sum(map(len, bench.examples["unlearn"]))
+        print(f"{size}, {device}, {precision}: {parameters} parameters, {number} rows")
+        candidates = [name for name in CANDIDATES if k == 0 or name not in OTHERS]
+        table = measure(bench, given.repeats, candidates)
+        frames.append(table.assign(rows=number, tokens=tokens))
+    table = pd.concat(frames, ignore_index=True)
+    given.out.mkdir(parents=True, exist_ok=True)
+    stem = given.out / f"engine_{size}_{device}_{precision}"
+    table.to_csv(f"{stem}.csv", index=False)
+    about = {"parameters": parameters, "repeats": given.repeats, "micro_batch": given.micro_batch}
+    runtime.write_json(f"{stem}.json", about | runtime.provenance())
+    title = f"{parameters / 1e6:.0f} million parameters, {precision}, {device}"
+    plotting.save(
+        plotting.cost_ratios(table, title), [f"{stem}.{suffix}" for suffix in ("pdf", "png")]
+    )
+    print(table.to_markdown(index=False, floatfmt=".3g"))
+    print(f"wrote {stem}.csv, .json, .pdf, .png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    # The first number of rows times everything, the others the engine alone: does it grow linearly?
+    parser.add_argument("--rows", type=int, nargs="+", default=[16, 8, 32])
+    parser.add_argument("--gpu-rows", type=int, nargs="+", default=[64, 32, 128])
+    parser.add_argument("--micro-batch", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="default: every one there is")
+    parser.add_argument("--out", type=Path, default=Path("results/bench"))
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    if given.device != "cuda":
+        run("small", "cpu", "float32", given.rows, given)
+    if given.device == "cuda" or (given.device is None and torch.cuda.is_available()):
+        run("phi-1_5", "cuda", "bf16", given.gpu_rows, given)
+
+
+if __name__ == "__main__":
+    main()
