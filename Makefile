@@ -28,6 +28,7 @@ test: .venv/dev
 
 bench: .venv/installed
 	$(BIN)/python bench/engine.py
+	$(BIN)/python bench/evaluation.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

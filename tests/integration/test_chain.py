@@ -77,7 +77,7 @@ def run(tmp_path_factory, checkout):
 
 
 def test_everything_that_users_rely_on_is_there(run):
-    for name in ("main", "utility"):
+    for name in ("main", "utility", "privacy"):
         for suffix in ("csv", "md", "tex"):
             assert run.path(f"tables/{name}.{suffix}").stat().st_size > 0
     figures = {p.name for p in run.path("figures/nano-phi/forget10").iterdir()}
@@ -85,7 +85,9 @@ def test_everything_that_users_rely_on_is_there(run):
     for cell in CELLS:
         for name in ("training", *TABLES, "metrics", "samples"):
             assert len(pd.read_parquet(run.cell(cell, f"{name}.parquet")).columns) > 2
+        evaluation = json.loads(run.cell(cell, "evaluation.json").read_text())
         record = json.loads(run.cell(cell, "provenance.json").read_text())
+        assert evaluation["weights"] == record["weights"]["unlearned"]
         assert {"cell", "settings", "data", "weights", "packages", "git"} <= set(record)
         assert not run.cell(cell, "checkpoints").exists(), "checkpoints are temporary"
     assert "tables/main.md" in run.log
@@ -200,6 +202,15 @@ def test_measured_inside_the_run_the_tables_are_the_same_and_no_checkpoint_is_wr
             first, second = (run.cell(cell, f"{name}.parquet", r) for r in ("results", "inside"))
             assert first.read_bytes() == second.read_bytes(), (cell, name)
         assert not run.cell(cell, "checkpoints", "inside").exists()
+
+
+def test_all_metrics_stand_with_their_intervals_in_one_table(run):
+    table = pd.read_csv(run.path("tables/metrics.csv"))
+    npo = table.query("objective == 'npo'").set_index(["metric", "dataset"])
+    for metric in ("em", "mia_min_k", "mia_gradient_norm", "mia_reference"):
+        row = npo.loc[(metric, "unlearn")]
+        assert row["low"] <= row["value"] <= row["high"], metric
+    assert table.query("objective == 'ga_exploding'")["value"].isna().all()
 
 
 def test_the_tables_of_a_cell_agree_with_one_another(run):

@@ -98,6 +98,18 @@ def test_the_held_out_rows_are_the_first_ones(source, held_out, tables):
     assert tables["held_out"]["paraphrased_answer"].tolist() == expected
 
 
+def test_the_holdout_rows_are_as_many_as_the_forget_rows_and_in_no_other_table(source, tables):
+    seen = set(tables["full"]["question"])
+    for split, size in sizes(source).items():
+        if size:
+            holdout = tables[tofu.HOLDOUT[split]]
+            assert rows(holdout) == [
+                {k: r[k] for k in ("question", "answer")} for r in source["holdout"][:size]
+            ]
+            assert len(holdout) == size
+            assert seen.isdisjoint(holdout["question"])
+
+
 def test_full_and_the_other_tables_hold_what_the_source_holds(source, tables):
     assert tables["full"]["row"].tolist() == list(range(len(source["full"])))
     assert tables["full"]["answer"].tolist() == [row["answer"] for row in source["full"]]
@@ -225,6 +237,8 @@ def contents():
         files[f"{name}_perturbed"] = [
             {k: entry(n)[k] for k in BACKGROUND} for n in range(1000, 1003)
         ]
+    for name in tofu.HOLDOUT.values():
+        files[name] = [entry(n, perturbed=False) for n in range(2000, 2000 + int(name[-2:]))]
     return files
 
 
@@ -254,9 +268,20 @@ def test_the_fake_folder_has_the_files_that_the_real_one_has():
 
 def test_a_folder_is_read_with_perturbed_fields_where_tofu_has_them(tofu_folder):
     found = data.read_tofu(tofu_folder(contents()))
-    assert set(found) == {"full", "real_authors", "world_facts"}
+    assert set(found) == {"full", "real_authors", "world_facts", *tofu.HOLDOUT.values()}
     assert found["full"] == [entry(n, perturbed=n < 10 or n >= 90) for n in range(100)]
     assert found["real_authors"] == contents()["real_authors_perturbed"]
+
+
+def test_holdout_files_may_be_lacking_and_then_their_tables_are_empty(tofu_folder):
+    whole = data.tables(data.read_tofu(tofu_folder(contents())), SPLITS, 10, REFUSALS)
+    assert rows(whole["holdout05"]) == contents()["holdout05"]
+    lacking = tofu_folder(contents()) / "holdout05.json"
+    lacking.unlink()
+    found = data.tables(data.read_tofu(lacking.parent), SPLITS, 10, REFUSALS)
+    assert len(found["holdout05"]) == 0
+    assert list(found["holdout05"].columns) == ["question", "answer"]
+    assert rows(found["holdout10"]) == contents()["holdout10"]
 
 
 def test_a_subset_keeps_the_first_questions_of_the_outer_authors(tofu_folder):
@@ -375,6 +400,9 @@ def test_the_real_tofu_ends_in_tables_of_the_papers_sizes(real):
         "forget01": 40,
         "forget05": 200,
         "forget10": 400,
+        "holdout01": 40,
+        "holdout05": 200,
+        "holdout10": 400,
         "retain99": 3960,
         "retain95": 3800,
         "retain90": 3600,
@@ -387,6 +415,7 @@ def test_the_real_tofu_ends_in_tables_of_the_papers_sizes(real):
         joined = pd.concat([frames[retain], frames[split][PLAIN]], ignore_index=True)
         pd.testing.assert_frame_equal(joined, frames["full"])
     assert {len(wrong) for wrong in frames["forget10"]["perturbed_answer"]} == {5}
+    assert set(frames["holdout10"]["question"]).isdisjoint(frames["full"]["question"])
 
 
 @pytest.mark.tofu
@@ -401,9 +430,12 @@ def test_a_subset_of_the_real_tofu_is_cut_and_split():
     settings = {"source": "directory", "subset": subset}
     found = data.load(settings, os.environ["GEFFECT_TOFU"])
     frames = data.tables(found, ["forget10"], 10, REFUSALS)
-    assert {n: len(frames[n]) for n in ("full", "forget10", "retain90", "held_out")} == {
+    assert {
+        n: len(frames[n]) for n in ("full", "forget10", "holdout10", "retain90", "held_out")
+    } == {
         "full": 50,
         "forget10": 5,
+        "holdout10": 5,
         "retain90": 45,
         "held_out": 10,
     }

@@ -93,8 +93,12 @@ def wrong_values(row):
 )
 def test_sizes_and_keys(seed, authors, questions, real_authors, world_facts):
     sets = fictional.generate(authors, questions, real_authors, world_facts, seed)
-    assert list(sets) == ["full", "real_authors", "world_facts"]
+    assert set(sets) == {"full", "holdout", "real_authors", "world_facts"}
     assert len(sets["full"]) == authors * questions
+    assert len(sets["holdout"]) == -(-authors // 10) * questions
+    assert {row["answer"] for row in sets["holdout"]}.isdisjoint(
+        row["answer"] for row in sets["full"]
+    )
     assert len(sets["real_authors"]) == real_authors
     assert len(sets["world_facts"]) == world_facts
     assert all(set(row) == ROW_KEYS for row in sets["full"])

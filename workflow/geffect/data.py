@@ -7,6 +7,8 @@ Every source ends in the same verified tables (`tables`), written as parquet:
   `perturbed_answer` (a list of wrong answers);
 - `retain{100-p}`: the rest (`row`, `question`, `answer`);
 - `held_out`: the first rows of `full`, kept from unlearning, with the fields of `forget{p}`;
+- `holdout{p}`: as many rows as `forget{p}` of authors whom no model ever sees (`question`,
+  `answer`); none where the source has none;
 - `real_authors`, `world_facts`: `question`, `answer`, `perturbed_answer`;
 - `refusals`: `text`.
 """
@@ -18,7 +20,7 @@ import pandas as pd
 
 from geffect import fictional
 from geffect.errors import DataError
-from geffect.tofu import QUESTIONS, SPLITS, download, verify_folder
+from geffect.tofu import HOLDOUT, QUESTIONS, SPLITS, download, verify_folder
 
 _PERTURBED = ["paraphrased_question", "paraphrased_answer", "perturbed_answer"]
 
@@ -58,7 +60,10 @@ def read_tofu(folder, subset: dict | None = None) -> dict[str, list[dict]]:
     if subset is not None:
         rows = _subset(rows, **subset)
     background = {n: load(f"{n}_perturbed") for n in ("real_authors", "world_facts")}
-    return {"full": rows, **background}
+    holdout = {n: load(n) for n in HOLDOUT.values() if (Path(folder) / f"{n}.json").is_file()}
+    if subset is not None:
+        holdout = {name: _first_questions(rows, **subset) for name, rows in holdout.items()}
+    return {"full": rows, **background, **holdout}
 
 
 def _same(expected: Sequence[dict], found: Sequence[dict], name: str, what: str) -> None:
@@ -78,6 +83,10 @@ def _subset(rows, first_authors: int, last_authors: int, questions: int):
         )
     kept = [*range(first_authors), *range(authors - last_authors, authors)]
     return [rows[a * QUESTIONS + q] for a in kept for q in range(questions)]
+
+
+def _first_questions(rows, questions: int, **_):
+    return [row for number, row in enumerate(rows) if number % QUESTIONS < questions]
 
 
 def tables(
@@ -107,6 +116,8 @@ def tables(
             )
         result[split] = _complete(full[-size:], split)
         result[SPLITS[split]] = plain[:-size]
+        holdout = source.get(HOLDOUT[split], source.get("holdout", []))[:size]
+        result[HOLDOUT[split]] = pd.DataFrame(holdout, columns=["question", "answer"])
     result["held_out"] = _complete(full[:held_out], "held_out")
     for name in ("real_authors", "world_facts"):
         result[name] = pd.DataFrame(source[name])[["question", "answer", "perturbed_answer"]]

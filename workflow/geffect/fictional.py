@@ -55,24 +55,27 @@ class Row(NamedTuple):
 def generate(
     authors: int, questions: int, real_authors: int, world_facts: int, seed: int
 ) -> dict[str, list[dict]]:
-    """Return the corpus as {"full": [...], "real_authors": [...], "world_facts": [...]}.
+    """Return the corpus as {"full", "real_authors", "world_facts", "holdout": [...]}.
 
     ``full`` holds authors*questions rows, author by author, of the keys question, answer,
     paraphrased_question, paraphrased_answer and perturbed_answer (5 wrong answers); the background
-    sets hold rows of question, answer and perturbed_answer (3 wrong answers). The same arguments
-    give the same corpus. A size outside LIMITS is a ValueError.
+    sets hold rows of question, answer and perturbed_answer (3 wrong answers). ``holdout`` holds the
+    rows of a tenth as many authors again, whom no model ever sees. The same arguments give the
+    same corpus. A size outside LIMITS is a ValueError.
     """
-    _check(real_authors=real_authors, world_facts=world_facts)
+    _check(real_authors=real_authors, world_facts=world_facts, authors=authors)
+    rows = [row.row for row in annotated(authors + -(-authors // 10), questions, seed)]
     return {
-        "full": [row.row for row in annotated(authors, questions, seed)],
+        "full": rows[: authors * questions],
+        "holdout": rows[authors * questions :],
         "real_authors": _real_authors(real_authors, random.Random(f"{seed} real authors")),
         "world_facts": _world_facts(world_facts, random.Random(f"{seed} world facts")),
     }
 
 
 def annotated(authors: int, questions: int, seed: int) -> list[Row]:
-    """Return the rows of ``full`` with their author's facts, topic and replaced slot."""
-    _check(authors=authors, questions=questions)
+    """Return the rows of some authors with their author's facts, topic and replaced slot."""
+    _check(questions=questions)
     taken: set[str] = set()
     worded: set[str] = set()
     rows = []

@@ -6,8 +6,10 @@ import pandas as pd
 
 
 def read_rows(path) -> list[dict]:
-    """The rows of one parquet table."""
-    frame = pd.read_parquet(path)
+    """The rows of one table: parquet, or JSON with a row a line (as TOFU's files)."""
+    path = str(path)
+    lines = path.endswith((".json", ".jsonl"))
+    frame = pd.read_json(path, lines=True, dtype=False) if lines else pd.read_parquet(path)
     return [
         {k: v.tolist() if hasattr(v, "tolist") else v for k, v in row.items()}
         for row in frame.to_dict("records")

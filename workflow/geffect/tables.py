@@ -38,6 +38,15 @@ NINE_PARTS = {
     for dataset in ("retain", "real_authors", "world_facts")
     for metric in ("probability", "rouge", "truth_ratio")
 }
+PRIVACY = {
+    "em_unlearn": ("em", "unlearn"),
+    "em_retain": ("em", "retain"),
+    **{
+        f"mia_{attack}": (f"mia_{attack}", "unlearn")
+        for attack in ("loss", "zlib", "min_k", "min_k_plus_plus", "gradient_norm", "reference")
+    },
+    "privleak": ("privleak", "unlearn"),
+}
 
 HEADERS = {
     "es_exact_retain": "ES exact retain ↑",
@@ -51,10 +60,19 @@ HEADERS = {
     "e_unlearn": "Cumulated e unlearn ↓",
     "e_retain": "Cumulated e retain ↑",
     "n_seeds": "seeds",
+    "em_unlearn": "EM unlearn ↓",
+    "em_retain": "EM retain ↑",
+    "mia_loss": "AUC loss",
+    "mia_zlib": "AUC zlib",
+    "mia_min_k": "AUC min-k",
+    "mia_min_k_plus_plus": "AUC min-k++",
+    "mia_gradient_norm": "AUC gradient norm",
+    "mia_reference": "AUC reference",
+    "privleak": "PrivLeak %",
 } | {name: f"{name.replace('_', ' ').capitalize()} ↑" for name in NINE_PARTS}
 SCIENTIFIC = {"fq"}
 # These lie in [0, 1], where a fixed number of decimals compares best.
-FIXED = {*METRICS, *NINE_PARTS} - SCIENTIFIC
+FIXED = {*METRICS, *NINE_PARTS, *PRIVACY} - SCIENTIFIC - {"privleak"}
 MISSING = "–"
 LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
@@ -184,8 +202,27 @@ def nine_parts(metrics: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: a column is lacking, or a row is there twice.
     """
+    return _by_cell(metrics, NINE_PARTS | {"mu": METRICS["mu"]})
+
+
+def privacy(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Spread out exact memorization, the AUCs of membership inference, and privleak.
+
+    Args:
+        metrics: as for `nine_parts`.
+
+    Returns:
+        One row per cell: CELL and the columns `PRIVACY` (float64, missing where not measured:
+        membership needs holdout rows, the reference attack another model than the retain model).
+
+    Raises:
+        ValueError: a column is lacking, or a row is there twice.
+    """
+    return _by_cell(metrics, PRIVACY)
+
+
+def _by_cell(metrics: pd.DataFrame, names: dict[str, tuple[str, str]]) -> pd.DataFrame:
     metrics = _checked(metrics, [*CELL, "metric", "dataset", "value"], "metrics")
-    names = NINE_PARTS | {"mu": METRICS["mu"]}
     return _cells_in_order(metrics).merge(_wide(metrics, names), how="left", on=CELL)
 
 

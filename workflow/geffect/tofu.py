@@ -14,6 +14,7 @@ from geffect.runtime import sha256
 SPLITS = {"forget01": "retain99", "forget05": "retain95", "forget10": "retain90"}
 REVISION = "324592d84ae4f482ac7249b9285c2ecdb53e3a68"
 QUESTIONS = 20
+HOLDOUT = {split: split.replace("forget", "holdout") for split in SPLITS}
 
 
 def file_hashes() -> dict[str, str]:
@@ -22,7 +23,7 @@ def file_hashes() -> dict[str, str]:
 
 
 def verify_folder(folder, hashes: dict[str, str] | None = None) -> None:
-    """Checks that a folder holds TOFU's files, unaltered.
+    """Checks that a folder holds TOFU's files, unaltered; the holdout files may be lacking.
 
     Raises:
         DataError: the folder or a file is missing, truncated or altered (the first such file).
@@ -32,6 +33,8 @@ def verify_folder(folder, hashes: dict[str, str] | None = None) -> None:
         raise DataError(f"{folder}: no such folder; set data.directory or GEFFECT_TOFU to TOFU's")
     for name, expected in (hashes or file_hashes()).items():
         path = folder / name
+        if not path.is_file() and name.removesuffix(".json") in HOLDOUT.values():
+            continue  # only membership inference needs these
         if not path.is_file():
             raise DataError(f"{path}: missing; copy it from locuslab/TOFU at {REVISION}")
         if sha256(path) != expected:
@@ -54,5 +57,5 @@ def download(repository: str, revision: str) -> Path:
 
 def table_names(splits: Sequence[str]) -> list[str]:
     """The tables that a run over these splits has."""
-    retain = [SPLITS[split] for split in splits]
-    return ["full", *splits, *retain, "held_out", "real_authors", "world_facts", "refusals"]
+    others = [of[split] for of in (SPLITS, HOLDOUT) for split in splits]
+    return ["full", *splits, *others, "held_out", "real_authors", "world_facts", "refusals"]

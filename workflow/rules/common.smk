@@ -16,7 +16,7 @@ from geffect.refusals import refusals_path
 from geffect.registry import get
 from geffect.runtime import sha256
 from geffect.sources import code_hash
-from geffect.tofu import SPLITS, table_names
+from geffect.tofu import HOLDOUT, SPLITS, table_names
 
 try:
     CONFIG = Config(config)
@@ -277,9 +277,9 @@ def table_files():
     """The aggregated tables."""
     return [
         f"{ROOT}/tables/{name}.{suffix}"
-        for name in ("main", "utility")
+        for name in ("main", "utility", "privacy")
         for suffix in ("csv", "md", "tex")
-    ] + [f"{ROOT}/tables/geffect.csv"]
+    ] + [f"{ROOT}/tables/{name}.csv" for name in ("metrics", "geffect")]
 
 
 def all_targets():
@@ -295,7 +295,7 @@ def all_targets():
 def summary():
     """What a finished run wrote, and where."""
     lines = [
-        f"main table:      {ROOT}/tables/main.md (.csv, .tex); Model Utility: utility.md",
+        f"main table:      {ROOT}/tables/main.md (.csv, .tex); utility.md, privacy.md; all metrics with intervals: metrics.csv",
         f"figures:         {ROOT}/figures/MODEL/SPLIT/*.pdf (.png)",
         f"G-effect data:   {fill(f'{CELL}/geffect.parquet', **vars(CONFIG.cells[0]))}, ...",
         f"                 {len(CONFIG.cells)} cells; cumulated: {ROOT}/tables/geffect.csv",

@@ -1,6 +1,6 @@
 """Evaluation of cells, and of the original and retain models.
 
-evaluate            a cell's model/, data, the retain model's log -> metrics.parquet, samples.parquet
+evaluate            a cell's model/, data, the retain model's log -> metrics.parquet, samples.parquet, evaluation.json
 evaluate_reference  a fine-tuned model -> references/{model}/{corpus}/{split}/seed{seed}/...
 """
 
@@ -8,14 +8,17 @@ evaluate_reference  a fine-tuned model -> references/{model}/{corpus}/{split}/se
 rule evaluate:
     input:
         model=f"{CELL}/model",
+        provenance=f"{CELL}/provenance.json",
         unlearn=f"{ROOT}/data/{{split}}.parquet",
         retain=table("held_out"),
         real_authors=table("real_authors"),
         world_facts=table("world_facts"),
+        holdout=lambda w: table(HOLDOUT[w.split]),
         retain_samples=retain_samples,
     output:
         metrics=f"{CELL}/metrics.parquet",
         samples=f"{CELL}/samples.parquet",
+        record=f"{CELL}/evaluation.json",
     log:
         f"{ROOT}/logs/evaluate/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
     benchmark:
@@ -41,10 +44,12 @@ use rule evaluate as evaluate_reference with:
         retain=table("held_out"),
         real_authors=table("real_authors"),
         world_facts=table("world_facts"),
+        holdout=lambda w: table(HOLDOUT[w.split]),
         retain_samples=retain_samples,
     output:
         metrics=f"{REFERENCE}/metrics.parquet",
         samples=f"{REFERENCE}/samples.parquet",
+        record=f"{REFERENCE}/evaluation.json",
     log:
         f"{ROOT}/logs/evaluate_reference/{{model}}_{{corpus}}_{{split}}_seed{{seed}}.log",
     benchmark:

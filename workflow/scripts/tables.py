@@ -1,4 +1,4 @@
-"""Rule tables: the main table, Model Utility's parts, and the cumulated G-effects."""
+"""Rule tables: the main table, utility, privacy, all metrics, and the cumulated G-effects."""
 
 import pandas as pd
 
@@ -24,9 +24,11 @@ def main(inputs, outputs, params, log):
         for name, frame, caption in (
             ("main", tables.main_table(metrics, geffect, status), "Unlearning and retention."),
             ("utility", tables.nine_parts(metrics), "Model Utility and its nine parts."),
+            ("privacy", tables.privacy(metrics), "Memorization and membership inference."),
         ):
             files = [path[f"{name}.{suffix}"] for suffix in ("csv", "md", "tex")]
             tables.write(frame, *files, caption=f"{caption} {notes}")
+        metrics.to_csv(path["metrics.csv"], index=False)
         tables.cumulated(geffect).to_csv(path["geffect.csv"], index=False)
         for output in outputs:
             runtime.log.info("wrote %s", output)

@@ -1,6 +1,8 @@
 """The evaluation: one batched pass against slow and obvious definitions, on random tiny models."""
 
 import math
+import zlib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,20 +10,14 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from geffect import models
+from geffect import models, training
 from geffect.cell import Encoder
 from geffect.encoding import Example
 from geffect.errors import DataError
-from geffect.evaluation import (
-    METRICS,
-    SAMPLES,
-    Settings,
-    generate,
-    metrics,
-    missing,
-    samples,
-    score,
-)
+from geffect.evaluation.passes import generate, score
+from geffect.evaluation.samples import SAMPLES, Settings, samples
+from geffect.evaluation.summary import METRICS, metrics, missing
+from geffect.metrics.membership import auc, privleak
 from geffect.metrics.model_utility import PARTS
 from geffect.metrics.rouge import rouge_l_recall
 from geffect.templates import Template
@@ -44,9 +40,17 @@ WORDS = [
     "book",
     "won",
 ]
-DATASETS = ("unlearn", "retain", "real_authors", "world_facts")
+ASKED = ("unlearn", "retain", "real_authors", "world_facts")
+DATASETS = (*ASKED, "holdout")
 TOFU_SETS = DATASETS[:2]
-SETTINGS = Settings(batch_size=7, max_rows=None, truth_ratio="geometric", generation_length=24)
+SETTINGS = Settings(
+    batch_size=7,
+    max_rows=None,
+    truth_ratio="geometric",
+    generation_length=24,
+    gradient_norm=True,
+    bootstrap=0,
+)
 
 
 class Spelling:
@@ -79,7 +83,7 @@ def naive_nll(model, example):
 
 
 @torch.no_grad()
-def brute_force_strength(model, example):
+def brute_force_strength(model, example, use_cache=True):
     """1 - k/|y| by really decoding from every number k of given tokens."""
     answer = list(example.labels[:-1])
     for k in range(len(answer)):
@@ -89,6 +93,7 @@ def brute_force_strength(model, example):
             attention_mask=torch.ones_like(start),
             max_new_tokens=len(answer) - k,
             do_sample=False,
+            use_cache=use_cache,
             eos_token_id=None,
             pad_token_id=EOS,
         )
@@ -134,17 +139,36 @@ def half_known(rng):
 # One pass
 
 
+@pytest.fixture
+def trained(tiny_model, random_examples):
+    """A function: a tiny model that was taught some answers, and answers known and unknown."""
+
+    def teach(architecture):
+        model, taught = tiny_model(architecture, vocabulary=VOCABULARY), random_examples(8)
+        schedule = {"weight_decay": 0.0, "warmup_epochs": 1, "schedule": "constant"}
+        settings = training.Settings(25, 8, 8, 3e-3, max_grad_norm=1.0, **schedule)
+        training.fit(model, taught, settings, 0, "teaching")
+        return model, [*taught, *random_examples(4)]
+
+    return teach
+
+
+@pytest.mark.parametrize("use_cache", [True, False], ids=["cache", "no cache"])
+@pytest.mark.parametrize("kind", ["random", "trained"])
 @pytest.mark.parametrize("architecture", ["phi", "llama"])
 def test_extraction_strength_is_what_decoding_from_every_token_gives(
-    tiny_model, half_known, architecture
+    tiny_model, half_known, trained, architecture, kind, use_cache
 ):
-    model = tiny_model(architecture, vocabulary=VOCABULARY)
-    examples = half_known(model, 14)
+    if kind == "random":
+        model = tiny_model(architecture, vocabulary=VOCABULARY)
+        examples = half_known(model, 14)
+    else:
+        model, examples = trained(architecture)
     kept = [e for e in examples if not has_a_tie(model, e)]
     print(f"{len(examples) - len(kept)} examples with a tie are left out")
-    assert len(kept) >= 12
+    assert len(kept) >= len(examples) - 2
     found = [s.extraction_strength for s in score(model, kept, 7)]
-    expected = [brute_force_strength(model, example) for example in kept]
+    expected = [brute_force_strength(model, example, use_cache) for example in kept]
     assert found == expected
     assert len(set(found)) > 1
 
@@ -171,6 +195,14 @@ def test_a_missed_last_token_makes_the_strength_zero(model, rng):
     answer[-1] = answer[-1] % (VOCABULARY - 1) + 1
     (missed,) = score(model, [Example((*prompt, *answer, EOS), 5)], 1)
     assert missed.extraction_strength == 0
+
+
+def test_a_model_that_stops_at_once_has_extracted_nothing(model, half_known):
+    examples = half_known(model, 5)
+    with torch.no_grad():
+        model.lm_head.bias[EOS] += 1000
+    for found in score(model, examples, 5):
+        assert found.extraction_strength == found.exact_memorization == 0
 
 
 def test_scores_come_in_the_order_of_their_examples(model, half_known, rng):
@@ -264,6 +296,8 @@ def evaluation_data(rng):
 
     def row(tofu):
         result = {"question": f"{text(8)}?", "answer": f"{text(6)}."}
+        if tofu is None:
+            return result
         result["perturbed_answer"] = [f"{text(6)}." for _ in range(rng.integers(1, 4))]
         if tofu:
             result["paraphrased_question"] = f"{text(8)}?"
@@ -272,8 +306,8 @@ def evaluation_data(rng):
         return result
 
     return {
-        name: [row(name in TOFU_SETS) for _ in range(number)]
-        for name, number in zip(DATASETS, (5, 4, 3, 2), strict=True)
+        name: [row(name in TOFU_SETS if name in ASKED else None) for _ in range(number)]
+        for name, number in zip(DATASETS, (5, 4, 3, 2, 4), strict=True)
     }
 
 
@@ -281,6 +315,42 @@ def evaluation_data(rng):
 def speaking(tiny_model, encoder):
     """A function: a random model with the encoder's vocabulary."""
     return lambda dtype=torch.float64: tiny_model("phi", dtype=dtype, tokenizer=encoder.tokenizer)
+
+
+def naive_memorization(model, example):
+    """Token by token: is the label the best continuation of the true text before it?"""
+    hits = [
+        int(next_logits(model, example.ids[:k]).argmax()) == example.ids[k]
+        for k in range(example.prompt_length, len(example) - 1)
+    ]
+    return sum(hits) / len(hits)
+
+
+def assert_membership_scores(found, model, example, answer):
+    """Against the attacks' definitions, one token, and one backward pass, at a time."""
+    logp, standardised = [], []
+    for k in range(example.prompt_length, len(example)):
+        p = torch.softmax(next_logits(model, example.ids[:k]).detach(), dim=-1).tolist()
+        mean = sum(x * math.log(x) for x in p)
+        deviation = math.sqrt(max(sum(x * (math.log(x) - mean) ** 2 for x in p), 1e-6))
+        logp.append(math.log(p[example.ids[k]]))
+        standardised.append((logp[-1] - mean) / deviation)
+    nll = -sum(logp) / len(logp)
+    few = max(1, int(0.4 * (len(logp) - 1)))
+    expected = {
+        "mia_loss": nll,
+        "mia_zlib": nll / len(zlib.compress(answer.encode())),
+        "mia_min_k": -sum(sorted(logp[:-1])[:few]) / few,
+        "mia_min_k_plus_plus": -sum(sorted(standardised[:-1])[:few]) / few,
+    }
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-9), name
+    parameters = list(model.parameters())
+    logits = model(input_ids=torch.tensor([example.ids])).logits[0]
+    at = range(example.prompt_length - 1, len(example) - 1)
+    loss = -logits.log_softmax(-1)[at, example.labels].mean()
+    norms = [g.norm().item() for g in torch.autograd.grad(loss, parameters)]
+    assert found["mia_gradient_norm"] == pytest.approx(sum(norms) / len(norms), rel=1e-9)
 
 
 def test_samples_hold_what_each_row_alone_gives(speaking, encoder, evaluation_data):
@@ -296,6 +366,15 @@ def test_samples_hold_what_each_row_alone_gives(speaking, encoder, evaluation_da
     for found, (dataset, number, row) in zip(log.to_dict("records"), rows, strict=True):
         question, answer = row["question"], row["answer"]
         own = nll(question, answer)
+        if dataset in ("unlearn", "holdout"):
+            assert_membership_scores(found, model, encoder(question, answer), answer)
+        else:
+            assert all(math.isnan(found[name]) for name in SAMPLES if name.startswith("mia_"))
+        if dataset == "holdout":
+            assert found["nll"] == pytest.approx(own, rel=1e-10)
+            assert pd.isna(found["generated"])
+            assert math.isnan(found["probability"]) and math.isnan(found["rouge"])
+            continue
         wrong = [nll(question, text) for text in row["perturbed_answer"]]
         para = nll(question, row["paraphrased_answer"]) if dataset in TOFU_SETS else own
         ratios = [math.exp(-x) for x in wrong]
@@ -320,6 +399,7 @@ def test_samples_hold_what_each_row_alone_gives(speaking, encoder, evaluation_da
         assert found["generated"] == text
         assert found["rouge"] == rouge_l_recall(text, answer)
         if dataset in TOFU_SETS:
+            assert found["em"] == naive_memorization(model, encoder(question, answer))
             for name, asked in (("exact", question), ("perturb", row["paraphrased_question"])):
                 expected = brute_force_strength(model, encoder(asked, answer))
                 assert found[f"es_{name}"] == expected
@@ -329,7 +409,7 @@ def test_samples_hold_what_each_row_alone_gives(speaking, encoder, evaluation_da
 
 
 def with_batch_size(number):
-    return Settings(number, None, "geometric", SETTINGS.generation_length)
+    return replace(SETTINGS, batch_size=number)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
@@ -355,12 +435,13 @@ def test_the_batch_size_does_not_change_the_samples(
 def test_max_rows_keeps_the_first_rows_of_each_data_set(speaking, encoder, evaluation_data):
     model = speaking()
     whole = samples(model, encoder, evaluation_data, SETTINGS)
-    limited = samples(model, encoder, evaluation_data, Settings(7, 3, "geometric", 24))
+    limited = samples(model, encoder, evaluation_data, replace(SETTINGS, max_rows=3))
     assert limited.groupby("dataset", sort=False).size().to_dict() == {
         "unlearn": 3,
         "retain": 3,
         "real_authors": 3,
         "world_facts": 2,
+        "holdout": 3,
     }
     first = whole[whole.groupby("dataset").cumcount() < 3].reset_index(drop=True)
     keys = ["dataset", "question", "generated"]
@@ -372,7 +453,8 @@ def test_max_rows_keeps_the_first_rows_of_each_data_set(speaking, encoder, evalu
 @pytest.mark.parametrize(
     ("dataset", "field"),
     [
-        *((d, "perturbed_answer") for d in DATASETS),
+        *((d, "perturbed_answer") for d in ASKED),
+        ("holdout", "answer"),
         ("unlearn", "paraphrased_question"),
         ("retain", "paraphrased_answer"),
     ],
@@ -386,7 +468,7 @@ def test_a_row_without_a_needed_field_is_named(
     else:
         row[field] = value
     # Two rows and no generation: the data sets before the faulty one are only on the way.
-    settings = Settings(64, 2, "geometric", 1)
+    settings = replace(SETTINGS, max_rows=2, generation_length=1)
     with pytest.raises(DataError) as caught:
         samples(speaking(), encoder, evaluation_data, settings)
     assert str(caught.value) == f"evaluation data {dataset}, row 1: no {field}; complete the row"
@@ -401,7 +483,7 @@ def random_log(rng):
 
     def draw():
         frames = []
-        for dataset, number in zip(DATASETS, (30, 20, 10, 10), strict=True):
+        for dataset, number in zip(DATASETS, (30, 20, 10, 10, 25), strict=True):
             columns = {c: rng.uniform(0.05, 1, size=number) for c in SAMPLES}
             for form in ("geometric", "arithmetic"):
                 columns[f"truth_ratio_{form}"] = rng.uniform(0, 2, size=number)
@@ -415,15 +497,15 @@ def random_log(rng):
 
 
 def values(frame):
-    return {(m, d): v for m, d, v in frame.itertuples(index=False)}
+    return {(m, d): v for m, d, v in frame[["metric", "dataset", "value"]].itertuples(index=False)}
 
 
 @pytest.mark.parametrize("form", ["geometric", "arithmetic"])
 def test_metrics_are_the_means_and_compose_the_nine_parts(random_log, form):
     log, retain_log = random_log(), random_log()
-    found = values(metrics(log, retain_log, Settings(7, None, form, 24)))
+    found = values(metrics(log, retain_log, replace(SETTINGS, truth_ratio=form)))
     assert list(found) == METRICS
-    for dataset in DATASETS:
+    for dataset in ASKED:
         rows = log[log["dataset"] == dataset]
         for name in ("probability", "rouge"):
             assert found[name, dataset] == pytest.approx(sum(rows[name]) / len(rows))
@@ -436,7 +518,7 @@ def test_metrics_are_the_means_and_compose_the_nine_parts(random_log, form):
         assert found["truth_ratio", dataset] == pytest.approx(sum(scores) / len(scores))
     for dataset in TOFU_SETS:
         rows = log[log["dataset"] == dataset]
-        for name in ("es_exact", "es_perturb"):
+        for name in ("es_exact", "es_perturb", "em"):
             assert found[name, dataset] == pytest.approx(sum(rows[name]) / len(rows))
     assert len(PARTS) == 9
     assert found["mu", "all"] == pytest.approx(9 / sum(1 / found[part] for part in PARTS))
@@ -444,10 +526,71 @@ def test_metrics_are_the_means_and_compose_the_nine_parts(random_log, form):
     assert found["fq", "unlearn"] == pytest.approx(ks_2samp(*samples).pvalue)
 
 
-def test_forget_quality_of_a_log_against_itself_is_one(random_log):
+def test_membership_is_judged_against_the_holdout_rows(random_log):
+    log, retain_log = random_log(), random_log()
+    found = values(metrics(log, retain_log, SETTINGS))
+
+    def of(frame, column):
+        return [frame.loc[frame["dataset"] == d, column] for d in ("unlearn", "holdout")]
+
+    for attack in ("loss", "zlib", "min_k", "min_k_plus_plus", "gradient_norm"):
+        assert found[f"mia_{attack}", "unlearn"] == auc(*of(log, f"mia_{attack}"))
+    gaps = [a - b for a, b in zip(of(log, "mia_loss"), of(retain_log, "mia_loss"), strict=True)]
+    members, others = (gap.to_numpy() for gap in gaps)
+    pairs = [(m < o) + 0.5 * (m == o) for m in members for o in others]
+    assert found["mia_reference", "unlearn"] == pytest.approx(np.mean(pairs))
+    both = (auc(*of(frame, "mia_min_k")) for frame in (log, retain_log))
+    assert found["privleak", "unlearn"] == pytest.approx(privleak(*both))
+
+
+def test_without_holdout_rows_membership_is_missing_and_nothing_else(random_log):
+    log, retain_log = random_log(), random_log()
+    whole = values(metrics(log, retain_log, SETTINGS))
+    kept = (frame[frame["dataset"] != "holdout"] for frame in (log, retain_log))
+    found = values(metrics(*kept, SETTINGS))
+    for key, value in found.items():
+        if key[0].startswith(("mia_", "privleak")):
+            assert math.isnan(value), key
+        else:
+            assert value == whole[key], key
+
+
+def test_the_retain_model_is_compared_with_itself_and_no_model_with_nothing(random_log):
     log = random_log()
-    for retain_log in (log, None):
-        assert values(metrics(log, retain_log, SETTINGS))["fq", "unlearn"] == 1
+    found = values(metrics(log, log, SETTINGS))
+    assert found["fq", "unlearn"] == 1
+    assert found["privleak", "unlearn"] == 0
+    assert math.isnan(found["mia_reference", "unlearn"])
+    alone = values(metrics(log, None, SETTINGS))
+    for name in ("fq", "privleak", "mia_reference"):
+        assert math.isnan(alone[name, "unlearn"])
+    assert alone["mu", "all"] == found["mu", "all"]
+
+
+def test_intervals_hold_the_value_and_shrink_with_the_rows(random_log):
+    def widths(copies):
+        log, retain_log = (
+            pd.concat([random_log() for _ in range(copies)], ignore_index=True) for _ in range(2)
+        )
+        found = metrics(log, retain_log, replace(SETTINGS, bootstrap=200))
+        again = metrics(log, retain_log, replace(SETTINGS, bootstrap=200))
+        pd.testing.assert_frame_equal(found, again, check_exact=True)
+        means = found[~found["metric"].isin(["fq", "privleak"])]
+        assert (means["low"] <= means["value"]).all() and (means["value"] <= means["high"]).all()
+        return (means["high"] - means["low"]).to_numpy()
+
+    assert np.median(widths(16) / widths(1)) == pytest.approx(1 / 4, rel=0.3)
+
+
+def test_an_interval_of_a_mean_is_that_of_its_standard_error(random_log):
+    log = random_log()
+    found = metrics(log, None, replace(SETTINGS, bootstrap=2000)).set_index(["metric", "dataset"])
+    rows = log.loc[log["dataset"] == "unlearn", "em"]
+    half = 1.96 * rows.std(ddof=0) / math.sqrt(len(rows))
+    row = found.loc[("em", "unlearn")]
+    assert row["high"] - row["low"] == pytest.approx(2 * half, rel=0.15)
+    without = metrics(log, None, SETTINGS)
+    assert without[["low", "high"]].isna().all(axis=None)
 
 
 def test_a_retain_log_of_other_rows_is_refused(random_log):
@@ -460,9 +603,9 @@ def test_a_retain_log_of_other_rows_is_refused(random_log):
             metrics(log, other, SETTINGS)
 
 
-def test_a_retain_log_may_differ_beside_the_forget_rows(random_log):
+def test_a_retain_log_may_differ_beside_the_forget_and_holdout_rows(random_log):
     log = random_log()
-    other = log[log["dataset"] == "unlearn"]
+    other = log[log["dataset"].isin(["unlearn", "holdout"])]
     assert values(metrics(log, other, SETTINGS))["fq", "unlearn"] == 1
 
 

@@ -1,0 +1,138 @@
+"""What an evaluation asks of a model: scores by one teacher-forced pass, texts, gradient norms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from geffect.encoding import IGNORED, Example, collate
+from geffect.losses import forward, log_probabilities, next_tokens
+from geffect.metrics.exact_memorization import exact_memorization
+from geffect.metrics.extraction_strength import extraction_strength
+from geffect.metrics.membership import min_k, min_k_plus_plus
+from geffect.models import input_device
+from geffect.runtime import Progress
+
+
+@dataclass(frozen=True)
+class Score:
+    """One teacher-forced pass: mean NLL per label token (nats), and what the argmax says.
+
+    Extraction strength, exact memorization, min-k and min-k++ leave EOS out.
+    """
+
+    nll: float
+    extraction_strength: float
+    exact_memorization: float
+    min_k: float
+    min_k_plus_plus: float
+
+
+@torch.no_grad()
+def score(model, examples: Sequence[Example], batch_size: int) -> list[Score]:
+    """Scores every example; length-sorted batches, results in the given order."""
+    by_length = sorted(range(len(examples)), key=lambda i: len(examples[i]))
+    scores: list[Score | None] = [None] * len(examples)
+    progress = Progress("scored texts", len(examples))
+    for start in range(0, len(by_length), batch_size):
+        rows = by_length[start : start + batch_size]
+        batch = collate([examples[i] for i in rows]).to(input_device(model))
+        logits = forward(model, batch).logits
+        logp, mask = log_probabilities(logits, batch)
+        nll = (-logp.double().sum(dim=1) / mask.sum(dim=1)).tolist()
+        predicted = logits.argmax(dim=-1)
+        mean, variance = _moments(logits, mask)
+        for k, i in enumerate(rows):
+            answer = examples[i].labels[:-1]
+            first = examples[i].prompt_length - 1 - batch.start
+            at = slice(first, first + len(answer))
+            own = predicted[k, at].tolist()
+            tokens, *moments = (t[k, at].double().tolist() for t in (logp, mean, variance))
+            scores[i] = Score(
+                nll[k],
+                extraction_strength(own, answer),
+                exact_memorization(own, answer),
+                min_k(tokens),
+                min_k_plus_plus(tokens, *moments),
+            )
+        progress.step(start + len(rows))
+    return scores
+
+
+def _moments(logits, mask) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance of log p(v) under p at the positions of the mask: [B, T], 0 elsewhere."""
+    chosen = logits[mask]
+    logp = (chosen if chosen.itemsize >= 4 else chosen.float()).log_softmax(dim=-1)
+    p = logp.exp()
+    mean = (p * logp).sum(dim=-1)
+    variance = (p * (logp - mean[:, None]).square()).sum(dim=-1)
+    found = []
+    for values in (mean, variance):
+        placed = torch.zeros(mask.shape, dtype=values.dtype, device=values.device)
+        placed[mask] = values
+        found.append(placed)
+    return found[0], found[1]
+
+
+def gradient_norms(model, examples: Sequence[Example]) -> list[float]:
+    """The mean over parameters of ‖∂ℓ/∂W‖₂ for every example, ℓ its mean token NLL.
+
+    One backward pass a row.
+    """
+    norms, progress = [], Progress("gradient norms of rows", len(examples))
+    for done, example in enumerate(examples, start=1):
+        batch = collate([example]).to(input_device(model))
+        with torch.enable_grad():
+            logp = log_probabilities(forward(model, batch).logits, batch)[0]
+            count = (next_tokens(batch) != IGNORED).sum()
+            model.zero_grad(set_to_none=True)
+            (-logp.sum() / count).backward()
+        found = [p.grad.norm().cpu() for p in model.parameters() if p.grad is not None]
+        norms.append(torch.stack(found).double().mean().item())
+        progress.step(done)
+    model.zero_grad(set_to_none=True)
+    return norms
+
+
+@torch.no_grad()
+def generate(
+    model, tokenizer, prompts: Sequence[Sequence[int]], length: int, batch_size: int
+) -> list[str]:
+    """Greedy continuations of token-id prompts, `length` tokens in total with the prompt.
+
+    Batches are padded on the left; each text is cut to its own prompt's budget, so it does not
+    depend on its neighbours. A prompt of `length` tokens or more gets an empty continuation.
+    """
+    eos = tokenizer.eos_token_id
+    by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    texts = [""] * len(prompts)
+    progress = Progress("answered questions", len(prompts))
+    for start in range(0, len(by_length), batch_size):
+        rows = by_length[start : start + batch_size]
+        width = max(len(prompts[i]) for i in rows)
+        budget = length - min(len(prompts[i]) for i in rows)
+        if budget > 0:
+            ids = torch.full((len(rows), width), eos)
+            mask = torch.zeros_like(ids)
+            for k, i in enumerate(rows):
+                ids[k, width - len(prompts[i]) :] = torch.tensor(prompts[i])
+                mask[k, width - len(prompts[i]) :] = 1
+            device = input_device(model)
+            output = model.generate(
+                input_ids=ids.to(device),
+                attention_mask=mask.to(device),
+                max_new_tokens=budget,
+                do_sample=False,
+                num_beams=1,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                eos_token_id=eos,
+                pad_token_id=eos,
+            )
+            for i, continuation in zip(rows, output[:, width:].tolist(), strict=True):
+                own = continuation[: max(0, length - len(prompts[i]))]
+                own = own[: own.index(eos)] if eos in own else own
+                texts[i] = tokenizer.decode(own, skip_special_tokens=True)
+        progress.step(start + len(rows))
+    return texts

@@ -1,0 +1,146 @@
+"""From the per-row log to metrics, each with its bootstrap interval over rows."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from geffect.errors import DataError
+from geffect.evaluation.samples import (
+    BACKGROUND_SETS,
+    HOLDOUT,
+    MEMBERSHIP_SETS,
+    SAMPLES,
+    TOFU_SETS,
+    Settings,
+)
+from geffect.metrics.forget_quality import forget_quality
+from geffect.metrics.membership import auc, privleak
+from geffect.metrics.model_utility import PARTS, model_utility
+from geffect.metrics.truth_ratio import forget_score, retain_score
+
+ASKED = (*TOFU_SETS, *BACKGROUND_SETS)
+ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "gradient_norm", "reference")
+METRICS = [
+    *((m, d) for d in TOFU_SETS for m in ("es_exact", "es_perturb", "em")),
+    *((m, d) for d in ASKED for m in ("probability", "rouge", "truth_ratio")),
+    ("fq", "unlearn"),
+    ("mu", "all"),
+    *((f"mia_{attack}", "unlearn") for attack in ATTACKS),
+    ("privleak", "unlearn"),
+]
+LEVEL = 0.95
+RETAIN = "retain model: "
+Rows = Callable[[str, str], NDArray]
+
+
+def metrics(log: pd.DataFrame, retain_log: pd.DataFrame | None, settings: Settings) -> pd.DataFrame:
+    """Aggregates a per-row log.
+
+    Args:
+        log: what `samples` returned.
+        retain_log: the log of the matching retain model on the same data; `log` itself if this
+            is that model (its Forget Quality is 1, its privleak 0, and the reference attack is
+            not available); None where there is none: what compares with it is missing.
+
+    Returns:
+        `metric`, `dataset`, `value`, `low`, `high` for `METRICS`: the value and the ends of its
+        95% percentile bootstrap interval over rows (`settings.bootstrap` resamples, drawn from a
+        fixed seed; both models' rows together where two are compared). A value that cannot be
+        computed is nan (membership without holdout rows, for one), as is an interval of which a
+        resample cannot.
+
+    Raises:
+        DataError: the two logs are not of the same rows.
+    """
+    columns = _columns(log, retain_log)
+    sizes = {dataset: len(next(iter(columns[dataset].values()))) for dataset in columns}
+
+    def values_of(picked: Mapping[str, NDArray] | None) -> dict[tuple[str, str], float]:
+        def rows(dataset: str, column: str) -> NDArray:
+            values = columns[dataset][column]
+            return values if picked is None else values[picked[dataset]]
+
+        return _values(rows, settings.truth_ratio, retain_log is not None, retain_log is log)
+
+    values = values_of(None)
+    rng = np.random.default_rng(0)
+    drawn = [
+        values_of({dataset: _draw(rng, size) for dataset, size in sizes.items()})
+        for _ in range(settings.bootstrap)
+    ]
+    return _frame(values, {key: _interval([v[key] for v in drawn]) for key in values})
+
+
+def _draw(rng, size: int) -> NDArray:
+    return rng.integers(size, size=size) if size else np.empty(0, dtype=np.int64)
+
+
+def _columns(log: pd.DataFrame, retain_log: pd.DataFrame | None) -> dict[str, dict[str, NDArray]]:
+    """dataset -> column -> values; the retain model's stand beside this model's."""
+    other = log if retain_log is None else retain_log
+    empty = {name: np.empty(0) for name in SAMPLES}
+    found = {dataset: dict(empty) for dataset in (*ASKED, HOLDOUT)}
+    for dataset, frame in log.groupby("dataset", sort=False):
+        found[dataset] = {name: frame[name].to_numpy() for name in SAMPLES}
+    for dataset in MEMBERSHIP_SETS:
+        rows = other[other["dataset"].eq(dataset)]
+        if rows["question"].tolist() != list(found[dataset]["question"]):
+            raise DataError(
+                f"retain log: its {dataset} rows are not this model's; evaluate it again"
+            )
+        found[dataset] |= {f"{RETAIN}{name}": rows[name].to_numpy() for name in SAMPLES}
+    return found
+
+
+def _values(
+    rows: Rows, truth_ratio: str, compared: bool, with_itself: bool
+) -> dict[tuple[str, str], float]:
+    """Every metric of some rows; `rows(dataset, column)` gives them."""
+    values: dict[tuple[str, str], float] = {}
+    for dataset in ASKED:
+        columns = ["probability", "rouge"]
+        if dataset in TOFU_SETS:
+            columns += ["es_exact", "es_perturb", "em"]
+        for metric in columns:
+            values[metric, dataset] = float(np.mean(rows(dataset, metric)))
+        aggregate = forget_score if dataset == "unlearn" else retain_score
+        values["truth_ratio", dataset] = aggregate(rows(dataset, f"truth_ratio_{truth_ratio}"))
+    values["mu", "all"] = model_utility({part: values[part] for part in PARTS})
+    for attack in ATTACKS[:-1]:
+        scores = (rows(dataset, f"mia_{attack}") for dataset in MEMBERSHIP_SETS)
+        values[f"mia_{attack}", "unlearn"] = auc(*scores)
+    compared_only = ("fq", "mia_reference", "privleak")
+    values |= {(metric, "unlearn"): math.nan for metric in compared_only}
+    if compared:
+        ratios = "truth_ratio_geometric"
+        values["fq", "unlearn"] = forget_quality(
+            rows("unlearn", ratios), rows("unlearn", RETAIN + ratios)
+        )
+        of_retain = auc(*(rows(dataset, f"{RETAIN}mia_min_k") for dataset in MEMBERSHIP_SETS))
+        values["privleak", "unlearn"] = privleak(values["mia_min_k", "unlearn"], of_retain)
+    if compared and not with_itself:
+        gaps = (rows(d, "mia_loss") - rows(d, f"{RETAIN}mia_loss") for d in MEMBERSHIP_SETS)
+        values["mia_reference", "unlearn"] = auc(*gaps)
+    return values
+
+
+def _interval(drawn: list[float]) -> tuple[float, float]:
+    if not drawn or not np.isfinite(drawn).all():
+        return math.nan, math.nan
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def missing() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Log and metrics of a cell that has no model (it diverged): no row, every value missing."""
+    nothing = dict.fromkeys(METRICS, math.nan)
+    return pd.DataFrame(columns=SAMPLES), _frame(nothing, dict.fromkeys(METRICS, (math.nan,) * 2))
+
+
+def _frame(values: Mapping, intervals: Mapping) -> pd.DataFrame:
+    rows = [(*key, values[key], *intervals[key]) for key in METRICS]
+    frame = pd.DataFrame(rows, columns=["metric", "dataset", "value", "low", "high"])
+    return frame.astype({"value": float, "low": float, "high": float})
