@@ -13,11 +13,11 @@ if config["geffect"]["in_run"]:
             **cell_inputs(),
             held_out=table("held_out"),
         output:
+            **geffect_tables(),
             model=directory(f"{CELL}/model"),
             training=f"{CELL}/training.parquet",
             draws=f"{CELL}/draws.safetensors",
             provenance=f"{CELL}/provenance.json",
-            **geffect_tables(),
         log:
             f"{ROOT}/logs/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
         benchmark:
