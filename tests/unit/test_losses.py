@@ -272,10 +272,10 @@ def test_gradient_is_the_weighted_gradient_of_log_likelihood(spec, situation):
 
 
 @every_weighted
-def test_weight_carries_no_gradient_and_is_not_negative(spec, situation):
+def test_weight_carries_no_gradient_and_lowers_answers_or_raises_refusals(spec, situation):
     weight = situation(spec).weight()
     assert not weight.requires_grad
-    assert (weight >= 0).all()
+    assert ((weight <= 0) if "refusals" in spec.needs else (weight >= 0)).all()
 
 
 @pytest.mark.parametrize("name", ["npo", "tnpo"])
