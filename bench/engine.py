@@ -90,7 +90,6 @@ class Bench:
                 for p, a in shapes
             ]
 
-        self.rows = rows
         self.examples = {"unlearn": examples(), "retain": examples()}
         self.batches = {
             name: [
