@@ -20,15 +20,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from geffect import losses, models, plotting, registry, runtime
-from geffect.effects.gradients import compare, effect_rows, gradient_over, risk_term
+from geffect.effects.gradients import (
+    Directions,
+    compare,
+    data_batches,
+    effect_rows,
+    gradient_over,
+    risk_term,
+)
 from geffect.effects.instances import instance_effects
 from geffect.effects.reweighting import reweighted
-from geffect.effects.tokens import token_effects
-from geffect.encoding import IGNORED, Batch, Example, collate
+from geffect.effects.tokens import At, token_rows
+from geffect.encoding import Batch, Example
 from geffect.training import Term
 
 SIZES = {
@@ -57,28 +64,16 @@ REWEIGHTED = {
 }
 
 
-class Vocabulary:
-    """What `models.build` needs of a tokenizer."""
-
-    eos_token_id = 0
-
-    def __init__(self, size: int):
-        self.size = size
-
-    def __len__(self) -> int:
-        return self.size
-
-
 class Bench:
     """A model, its data, and the candidates that are timed."""
 
     def __init__(self, size: str, rows: int, micro_batch: int, device: str, precision: str):
         settings = dict(SIZES[size])
-        vocabulary = Vocabulary(settings.pop("vocabulary"))
+        vocabulary = settings.pop("vocabulary")
         heads = settings["num_attention_heads"]
         settings |= {"max_position_embeddings": 256, "num_key_value_heads": heads}
         dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
-        self.model = models.build("phi", settings, vocabulary, 0).to(device, dtype)
+        self.model = models.build("phi", settings, vocabulary, eos=0, seed=0).to(device, dtype)
         self.device = device
         self.components = models.component_map(self.model)
         rng = np.random.default_rng(0)
@@ -86,37 +81,22 @@ class Bench:
 
         def examples():
             return [
-                Example((*rng.integers(1, len(vocabulary), p + a).tolist(), 0), p)
-                for p, a in shapes
+                Example((*rng.integers(1, vocabulary, p + a).tolist(), 0), p) for p, a in shapes
             ]
 
         self.examples = {"unlearn": examples(), "retain": examples()}
-        self.batches = {
-            name: [
-                losses.with_reference(self.model, collate(part).to(device))
-                for part in self._parts(rows, micro_batch)
-            ]
-            for name, rows in self.examples.items()
-        }
-        self.single = [
-            losses.with_reference(self.model, collate([e]).to(device))
-            for e in self.examples["unlearn"]
-        ]
-        self.fours = {
-            name: [
-                losses.with_reference(self.model, collate(p).to(device))
-                for p in self._parts(rows, 4)
-            ]
-            for name, rows in self.examples.items()
-        }
+        self.batches = {name: self._batches(name, micro_batch) for name in self.examples}
+        self.fours = {name: self._batches(name, 4) for name in self.examples}
+        self.single = self._batches("unlearn", 1)
         self.risk = risk_term([])
-        self.directions = {n: self._risk(n) for n in self.batches}
+        self.directions = Directions({n: self._risk(n) for n in self.batches})
         self.tokens = self._token_table()
 
-    @staticmethod
-    def _parts(rows, size):
-        rows = sorted(rows, key=len)
-        return [rows[i : i + size] for i in range(0, len(rows), size)]
+    def _batches(self, name, micro_batch):
+        return [
+            losses.with_reference(self.model, batch.to(self.device))
+            for batch in data_batches(risk_term(self.examples[name]), micro_batch)
+        ]
 
     def _risk(self, name):
         return gradient_over(self.model, self.risk, self.batches[name])[1]
@@ -151,29 +131,11 @@ class Bench:
             instance_effects(self.model, batch, self.directions, self.components)
 
     def _token_table(self) -> pd.DataFrame:
-        frames, first = [], 0
+        frames, numbers = [], np.arange(len(self.examples["unlearn"]))
         for batch in self.batches["unlearn"]:
-            mask = losses.next_tokens(batch) != IGNORED
-            sample, _ = mask.nonzero(as_tuple=True)
-            found = {
-                name: token_effects(self.model, batch, direction)
-                for name, direction in self.directions.items()
-            }
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "step": 0,
-                        "text": "answer",
-                        "sample": first + sample.cpu().numpy(),
-                        "token": (mask.cumsum(1) - 1)[mask].cpu().numpy(),
-                        "logp": found["unlearn"][0][mask].float().cpu().numpy(),
-                        "logp_ref": batch.logp_ref[mask].float().cpu().numpy(),
-                        **{f"e_{n}": f[1][mask].float().cpu().numpy() for n, f in found.items()},
-                    }
-                )
-            )
-            first += len(batch.input_ids)
-        return pd.concat(frames, ignore_index=True)
+            here, numbers = np.split(numbers, [len(batch.input_ids)])
+            frames.append(token_rows(self.model, batch, self.directions, here))
+        return pd.concat(frames, ignore_index=True).assign(step=0, text="answer")
 
     def token_tables(self):
         """Both token tables alone."""
@@ -206,10 +168,8 @@ class Bench:
         def logp(values, ids, labels):
             batch = Batch(ids[None], labels[None])
 
-            def at(**arguments):
-                return functional_call(self.model, values, (), arguments)
-
-            return losses.log_probabilities(losses.forward(at, batch).logits, batch)[0].sum()
+            logits = losses.forward(At(self.model, values), batch).logits
+            return losses.log_probabilities(logits, batch)[0].sum()
 
         with sdpa_kernel(SDPBackend.MATH):
             for batch in self.fours["unlearn"]:

@@ -97,7 +97,7 @@ def main() -> None:
     tokenizer = models.train_tokenizer(texts, 2048)
     template = Template("Question: {question}\nAnswer: {answer}", "Answer: ")
     encoder = Encoder(tokenizer, template, 256)
-    model = models.build("phi", ARCHITECTURE, tokenizer, 0)
+    model = models.build("phi", ARCHITECTURE, len(tokenizer), tokenizer.eos_token_id, 0)
     examples = [encoder(row["question"], row["answer"]) for row in data["unlearn"]]
 
     candidates = {

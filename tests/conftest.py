@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+EOS = 0  # of models without a tokenizer
 SEED = int(os.environ.get("GEFFECT_TEST_SEED") or random.SystemRandom().randrange(2**31))
 SENTENCES = (
     "Where was the quiet novelist born, and which river runs through that town?",
@@ -65,18 +66,6 @@ def rng(seed):
     return np.random.default_rng(seed)
 
 
-class Vocabulary:
-    """What `models.build` needs of a tokenizer: a size and an EOS id."""
-
-    eos_token_id = 0
-
-    def __init__(self, size):
-        self.size = size
-
-    def __len__(self):
-        return self.size
-
-
 @pytest.fixture
 def tiny_model(rng):
     """A function that builds a random tiny model: (architecture, tied, dtype, blocks, tokenizer).
@@ -108,7 +97,8 @@ def tiny_model(rng):
             "initializer_range": 0.3,
         }
         seed = int(rng.integers(2**31))
-        model = models.build(architecture, settings, tokenizer or Vocabulary(vocabulary), seed)
+        size, eos = (len(tokenizer), tokenizer.eos_token_id) if tokenizer else (vocabulary, EOS)
+        model = models.build(architecture, settings, size, eos, seed)
         return _moved(model, 0.05, rng).to(dtype)
 
     return build
@@ -142,7 +132,7 @@ def random_examples(rng):
         for _ in range(number):
             prompt, answer = rng.integers(1, longest // 2 + 1, size=2)
             ids = rng.integers(1, vocabulary, size=prompt + answer).tolist()
-            result.append(Example((*ids, Vocabulary.eos_token_id), int(prompt)))
+            result.append(Example((*ids, EOS), int(prompt)))
         return result
 
     return draw

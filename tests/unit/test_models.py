@@ -116,7 +116,7 @@ def test_equal_seeds_build_equal_weights(tokenizer, seed):
     settings["intermediate_size"] = 24
 
     def built(seed):
-        model = models.build("phi", settings, tokenizer, seed)
+        model = models.build("phi", settings, len(tokenizer), tokenizer.eos_token_id, seed)
         return torch.nn.utils.parameters_to_vector(model.parameters())
 
     assert torch.equal(built(seed), built(seed))

@@ -148,11 +148,11 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, pad_token=EOS)
 
 
-def build(architecture: str, settings: dict, tokenizer, seed: int):
+def build(architecture: str, settings: dict, vocabulary: int, eos: int, seed: int):
     """A freshly initialised model of a Hugging Face architecture ("phi", "llama", ...).
 
-    `settings` are the architecture's config entries; the vocabulary's size and the EOS token are
-    the tokenizer's.
+    `settings` are the architecture's config entries; the number of tokens and the EOS token's id
+    come from the tokenizer.
 
     Raises:
         ModelError: transformers does not know the architecture, or it has too few blocks.
@@ -164,9 +164,9 @@ def build(architecture: str, settings: dict, tokenizer, seed: int):
         config = AutoConfig.for_model(
             architecture,
             **settings,
-            vocab_size=len(tokenizer),
-            eos_token_id=tokenizer.eos_token_id,
-            bos_token_id=tokenizer.eos_token_id,
+            vocab_size=vocabulary,
+            eos_token_id=eos,
+            bos_token_id=eos,
             pad_token_id=None,
         )
     except ValueError as error:

@@ -14,7 +14,9 @@ def main(inputs, output, params, wildcards, log):
         refusals = [row["text"] for row in read_rows(inputs.refusals)]
         tokenizer = models.train_tokenizer(texts(rows, refusals), params.vocabulary)
         seed = int(wildcards.seed)
-        model = models.build(params.architecture, params.config, tokenizer, seed)
+        model = models.build(
+            params.architecture, params.config, len(tokenizer), tokenizer.eos_token_id, seed
+        )
         model.to(models.device(params.compute["device"]))
         encoder = Encoder(
             tokenizer, Template(**params.template), model.config.max_position_embeddings

@@ -10,7 +10,7 @@ import torch
 from geffect import registry
 from geffect.effects import gradients as effects
 from geffect.encoding import Example
-from geffect.errors import DataError, ModelError
+from geffect.errors import DataError, ModelError, NotFiniteError
 from geffect.models import COMPONENTS, component_map
 from geffect.training import Term
 
@@ -307,3 +307,25 @@ def test_broken_weights_are_not_mistaken_for_the_minimum(
     term = term_of(spec.name, random_examples(3), "regularizer")
     with pytest.raises(ModelError, match="not finite"):
         effects.gradient(model, term, 2, original)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_direction_that_is_not_finite_is_an_error_that_names_it_and_the_parameter(
+    value, tiny_model, direction
+):
+    model = tiny_model()
+    broken = direction(model)
+    name = list(broken)[3]
+    broken[name].view(-1)[0] = value
+    with pytest.raises(NotFiniteError, match=f"'risk' of {name} is not finite"):
+        effects.Directions({"fine": direction(model), "risk": broken})
+
+
+def test_directions_are_moved_and_not_copied(tiny_model, direction):
+    given = {name: direction(tiny_model()) for name in ("one", "two")}
+    expected = copy.deepcopy(given)
+    directions = effects.Directions(given)
+    for k, (name, tensors) in enumerate(directions.items()):
+        for parameter, tensor in tensors.items():
+            assert torch.equal(tensor, expected[name][parameter])
+            assert given[name][parameter].data_ptr() == directions.stacked[parameter][k].data_ptr()

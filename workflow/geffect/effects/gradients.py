@@ -1,8 +1,9 @@
 """Exact gradients over whole data sets, one backward pass each, and their products in float64."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 
 from geffect import losses
@@ -20,19 +21,57 @@ def risk_term(examples: Sequence[Example]) -> Term:
     return Term("risk", get("regularizer", "nll"), {}, lambda step: examples)
 
 
+class Directions(Mapping[str, Gradient]):
+    """Directions in parameter space by name, which passes take all at once.
+
+    Args:
+        given: name -> a tensor for every parameter. They are moved, not copied: the given mappings
+            are left with views of `stacked`.
+
+    Attributes:
+        stacked: parameter -> its tensors in all directions [K, ...].
+
+    Raises:
+        NotFiniteError: a direction is not finite.
+    """
+
+    def __init__(self, given: Mapping[str, Gradient]):
+        for name, direction in given.items():
+            check_finite(direction, f"direction {name!r}")
+        self._given, self.stacked = dict(given), {}
+        for parameter in next(iter(given.values()), ()):
+            self.stacked[parameter] = torch.stack([d[parameter] for d in given.values()])
+            for k, direction in enumerate(given.values()):
+                direction[parameter] = self.stacked[parameter][k]
+
+    def __getitem__(self, name: str) -> Gradient:
+        return self._given[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+
+def by_length(examples: Sequence[Example]) -> np.ndarray:
+    """The row numbers of some examples in the order in which `data_batches` takes them."""
+    return np.argsort([len(example) for example in examples], kind="stable")
+
+
 def data_batches(term: Term, micro_batch: int) -> list[Batch]:
-    """All of a term's examples (those of step 0), sorted by length, `micro_batch` at a time.
+    """All of a term's examples (those of step 0), `by_length`, `micro_batch` at a time.
 
     Raises:
         DataError: there are no examples, or one has no label token.
     """
-    examples = sorted(term.select(0), key=len)
+    examples = term.select(0)
     if not examples:
         raise DataError(f"term {term.name!r}: no rows; a G-effect needs at least one")
-    for row, example in enumerate(term.select(0)):
+    for row, example in enumerate(examples):
         if not example.labels:
             raise DataError(f"term {term.name!r}, row {row}: no label token; mend the row")
-    return micro_batches(term, examples, micro_batch)
+    return micro_batches(term, [examples[row] for row in by_length(examples)], micro_batch)
 
 
 def gradient(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from geffect.effects.gradients import Gradient, check_finite, places
+from geffect.effects.gradients import Directions, places
 from geffect.encoding import Batch
 from geffect.errors import ModelError
 from geffect.losses import forward, log_probabilities
@@ -24,7 +24,7 @@ LINEAR_IN_PARAMETERS = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
 
 
 def instance_effects(
-    model, batch: Batch, directions: Mapping[str, Gradient], components: Mapping
+    model, batch: Batch, directions: Directions, components: Mapping
 ) -> tuple[Tensor, dict[str, dict[str, Tensor]]]:
     """The products of every sample's ∇log p(s) with some directions, by component and block.
 
@@ -33,7 +33,6 @@ def instance_effects(
 
     Args:
         model: in eval mode; its rows must not see one another.
-        directions: name -> a tensor for every parameter.
         components: `models.component_map`.
 
     Returns:
@@ -41,11 +40,8 @@ def instance_effects(
         the CPU) for each of `gradients.places`.
 
     Raises:
-        NotFiniteError: a direction is not finite.
         ModelError: a module with parameters is none of those understood.
     """
-    for name, direction in directions.items():
-        check_finite(direction, f"direction {name!r}")
     taps = _Taps(model, len(batch.input_ids), directions, components)
     with taps.attached(), torch.enable_grad():
         logp = log_probabilities(forward(model, batch).logits, batch)[0]

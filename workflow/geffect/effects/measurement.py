@@ -17,7 +17,9 @@ import torch
 from geffect import losses, models
 from geffect.cell import Cell, Draws, Loss
 from geffect.effects.gradients import (
+    Directions,
     Gradient,
+    by_length,
     data_batches,
     dots,
     effect_rows,
@@ -26,7 +28,7 @@ from geffect.effects.gradients import (
     risk_term,
 )
 from geffect.effects.instances import instance_effects
-from geffect.effects.tokens import token_effects
+from geffect.effects.tokens import token_rows
 from geffect.encoding import IGNORED
 from geffect.errors import ModelError, NotFiniteError
 from geffect.losses import next_tokens
@@ -36,6 +38,7 @@ from geffect.runtime import Progress, log
 
 DATASETS = ("unlearn", "retain")
 ANSWER, REFUSAL = "answer", "refusal"
+TOKEN_COLUMNS = ["sample", "token", "id", "logp", "logp_ref", "e_unlearn", "e_retain"]
 
 
 class Measurement:
@@ -132,14 +135,10 @@ class Measurement:
         risks = {name: exact(name) for name in self.risks}
         gradients = {name: gradient for name, (_, gradient) in risks.items()}
         values = {name: value for name, (value, _) in risks.items()}
+        directions = Directions({n: gradients[n] for n in values if not math.isnan(values[n])})
         self._changes(model, step, values, gradients, components)
         effects = effect_rows(self.terms, lambda name: exact(name)[1], gradients, components)
         self._keep("geffect", step, pd.DataFrame(effects))
-        directions = {
-            name: gradient
-            for name, gradient in gradients.items()
-            if all(torch.isfinite(g).all() for g in gradient.values())
-        }
         if self.instances:
             for numbers, batch in self._numbered("unlearn"):
                 self._keep(
@@ -153,8 +152,9 @@ class Measurement:
                 sources.append((REFUSAL, "objective"))
             for text, name in sources:
                 for numbers, batch in self._numbered(name):
-                    rows = self._tokens(model, numbers, batch, directions)
+                    rows = token_rows(model, batch, directions, numbers)
                     rows.insert(0, "text", text)
+                    rows = rows.reindex(columns=["text", *TOKEN_COLUMNS])
                     self._keep("tokens", step, rows)
 
     def frames(self) -> dict[str, pd.DataFrame]:
@@ -215,12 +215,10 @@ class Measurement:
 
     def _numbered(self, name: str):
         """The batches of a term with the row numbers of their samples."""
-        examples = self.all_terms[name].select(0)
-        order = sorted(range(len(examples)), key=lambda i: len(examples[i]))
-        start = 0
+        order, start = by_length(self.all_terms[name].select(0)), 0
         for batch in self.batches[name]:
             rows = len(batch.input_ids)
-            yield np.array(order[start : start + rows]), batch
+            yield order[start : start + rows], batch
             start += rows
 
     def _instances(self, model, numbers, batch, directions, components) -> pd.DataFrame:
@@ -245,32 +243,9 @@ class Measurement:
         rows |= {name: np.repeat(values, len(where)) for name, values in columns.items()}
         return pd.DataFrame(rows)
 
-    def _tokens(self, model, numbers, batch, directions) -> pd.DataFrame:
-        labels = next_tokens(batch)
-        mask = labels != IGNORED
-        logp, found = batch.logp_ref, {}
-        for name, direction in directions.items():
-            logp, found[name] = token_effects(model, batch, direction)
-        missing = torch.full_like(batch.logp_ref, math.nan)
-        position = mask.cumsum(dim=1) - 1
-        rows = {
-            "sample": numbers[mask.nonzero()[:, 0].cpu().numpy()],
-            "token": position[mask].cpu().numpy(),
-            "id": labels[mask].cpu().numpy(),
-            "logp": _values(logp if found else missing, mask),
-            "logp_ref": _values(batch.logp_ref, mask),
-        }
-        for name in DATASETS:
-            rows[f"e_{name}"] = _values(found.get(name, missing), mask)
-        return pd.DataFrame(rows)
-
 
 def _by_sample(logp: torch.Tensor) -> np.ndarray:
     return logp.double().sum(dim=1).cpu().numpy()
-
-
-def _values(tensor: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
-    return tensor[mask].double().cpu().numpy()
 
 
 def along(

@@ -1,41 +1,51 @@
 """∇R(D) · ∇log p_i for every label token, by forward-mode differentiation.
 
-One pass a direction gives the change of every log p_i along it: in units of a forward and backward
-pass over the same rows about one (a forward pass, and twice its products for the tangent).
+One pass gives the change of every log p_i along all directions: in units of a forward and backward
+pass over the same rows (three matrix products a weight), a third for the forward pass that all
+directions share, and two thirds for each direction.
 """
 
 from collections.abc import Callable
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
-from torch.func import functional_call, jvp
+from torch.func import functional_call, jvp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from geffect.effects.gradients import Gradient, check_finite
-from geffect.encoding import Batch
-from geffect.losses import forward, log_probabilities
+from geffect.effects.gradients import Directions
+from geffect.encoding import IGNORED, Batch
+from geffect.losses import forward, log_probabilities, next_tokens
 from geffect.training import Term, term_view
 
 
-def along(model, direction: Gradient, function: Callable) -> tuple[Tensor, Tensor]:
-    """The value of `function(model)` and its derivative along a direction in parameter space.
-
-    Raises:
-        NotFiniteError: the direction is not finite.
-    """
-    check_finite(direction, "direction")
+def along(model, directions: Directions, function: Callable) -> tuple[Tensor, dict[str, Tensor]]:
+    """The value of `function(model)`, and its derivative along each direction."""
+    if not directions:
+        with torch.no_grad():
+            return function(model), {}
     parameters = {name: p.detach() for name, p in model.named_parameters()}
-    tangents = {name: direction[name].to(p.dtype) for name, p in parameters.items()}
+    tangents = {name: directions.stacked[name].to(p.dtype) for name, p in parameters.items()}
 
     def of(values):
-        return function(_At(model, values))
+        return function(At(model, values))
 
-    # The fused attention kernels have no forward mode.
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        return jvp(of, (parameters,), (tangents,))
+    # Positions are cut out of the unembedding's input; vmap would copy its weight for every row.
+    unembedding = model.get_output_embeddings()
+    handle = unembedding.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
+    try:
+        # The fused attention kernels have no forward mode.
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            value, slopes = vmap(lambda t: jvp(of, (parameters,), (t,)), out_dims=(None, 0))(
+                tangents
+            )
+    finally:
+        handle.remove()
+    return value, dict(zip(directions, slopes, strict=True))
 
 
-class _At:
+class At:
     """A model at other parameter values, to be called as the model is."""
 
     def __init__(self, model, values):
@@ -48,28 +58,52 @@ class _At:
         return getattr(self.model, name)
 
 
-def token_effects(model, batch: Batch, direction: Gradient) -> tuple[Tensor, Tensor]:
-    """log p_i of every label token and its derivative along a direction.
+def token_effects(model, batch: Batch, directions: Directions) -> tuple[Tensor, dict[str, Tensor]]:
+    """log p_i of every label token and its derivative along each direction.
 
     With ∇R(D) as the direction the derivative is the token's effect ∇R(D) · ∇log p_i.
 
     Returns:
-        Both [B, T] from `batch.start` on, 0 where no label is predicted.
-
-    Raises:
-        NotFiniteError: the direction is not finite.
+        log p_i and, by direction, the derivatives; all [B, T] from `batch.start` on, 0 where no
+        label is predicted.
     """
 
     def logp(at):
         return log_probabilities(forward(at, batch).logits, batch)[0]
 
-    return along(model, direction, logp)
+    return along(model, directions, logp)
+
+
+def token_rows(model, batch: Batch, directions: Directions, numbers: np.ndarray) -> pd.DataFrame:
+    """`token_effects` as a table with a row per label token.
+
+    Args:
+        batch: with reference log-probabilities (`losses.with_reference`).
+        numbers: how the batch's rows are called [B].
+
+    Returns:
+        `sample`, `token` (position among the sample's labels), `id`, `logp`, `logp_ref` (nats),
+        and `e_{name}` for every direction; all values in float64.
+    """
+    labels = next_tokens(batch)
+    mask = labels != IGNORED
+    logp, found = token_effects(model, batch, directions)
+    columns = {"logp": logp, "logp_ref": batch.logp_ref}
+    columns |= {f"e_{name}": effects for name, effects in found.items()}
+    return pd.DataFrame(
+        {
+            "sample": numbers[mask.nonzero()[:, 0].cpu().numpy()],
+            "token": (mask.cumsum(dim=1) - 1)[mask].cpu().numpy(),
+            "id": labels[mask].cpu().numpy(),
+            **{name: values[mask].double().cpu().numpy() for name, values in columns.items()},
+        }
+    )
 
 
 def directional(
-    model, term: Term, batch: Batch, direction: Gradient, reference=None, control=None
-) -> tuple[Tensor, Tensor]:
-    """The sum of a term's loss over a batch, and its derivative along a direction (scalars).
+    model, term: Term, batch: Batch, directions: Directions, reference=None, control=None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The sum of a term's loss over a batch, and its derivative along each direction (scalars).
 
     For losses that do not reweight log-likelihoods (KL, RR, RMU), without a backward pass.
     """
@@ -78,4 +112,4 @@ def directional(
     def total(at):
         return module.loss(term_view(at, term, batch, reference, control), **term.hyper).total
 
-    return along(model, direction, total)
+    return along(model, directions, total)
