@@ -17,6 +17,7 @@ include: "workflow/rules/report.smk"
 
 localrules:
     all,
+    cells,
     data,
     download_model,
 
@@ -25,6 +26,11 @@ rule all:
     default_target: True
     input:
         all_targets(),
+
+
+rule cells:
+    input:
+        cell_targets(),
 
 
 onsuccess:

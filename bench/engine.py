@@ -23,7 +23,7 @@ import torch
 from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from geffect import losses, models, plotting, registry, runtime
+from geffect import files, losses, models, plotting, registry, runtime
 from geffect.effects.gradients import (
     Directions,
     compare,
@@ -285,7 +285,7 @@ def run(size: str, device: str, precision: str, rows: list[int], given) -> None:
     stem = given.out / f"engine_{size}_{device}_{precision}"
     table.to_csv(f"{stem}.csv", index=False)
     about = {"parameters": parameters, "repeats": given.repeats, "micro_batch": given.micro_batch}
-    runtime.write_json(f"{stem}.json", about | runtime.provenance())
+    files.write_json(about | runtime.provenance(), f"{stem}.json")
     title = f"{parameters / 1e6:.0f} million parameters, {precision}, {device}"
     plotting.save(
         plotting.cost_ratios(table, title), [f"{stem}.{suffix}" for suffix in ("pdf", "png")]

@@ -1,23 +1,15 @@
 """A cell's terms: which rows a step and a G-effect see."""
 
+import dataclasses
 from collections import Counter
 
 import pytest
 import torch
+from settings import PAPER
 
 from geffect.cell import Draws
-from geffect.training import Settings
 
-CELL = Settings(
-    epochs=5,
-    batch_size=4,
-    micro_batch_size=4,
-    learning_rate=2e-5,
-    weight_decay=0.0,
-    warmup_epochs=1,
-    schedule="linear",
-    max_grad_norm=1.0,
-)
+CELL = dataclasses.replace(PAPER, batch_size=4)
 
 
 def test_no_held_out_row_is_ever_trained_on(cell_of, seed):

@@ -263,6 +263,32 @@ def test_a_variants_training_settings_win_over_the_models(raw):
     assert config.training("phi-1_5", "finetune", "ga")["learning_rate"] == 2e-5
 
 
+@pytest.mark.parametrize(
+    ("only", "count"),
+    [
+        ({}, 127),
+        ({"stages": ["evaluate"]}, 127),
+        ({"objectives": ["npo"]}, 12),
+        ({"objectives": ["npo", "wga"], "splits": ["forget05"], "regularizers": ["kl"]}, 4),
+        ({"models": ["phi-1_5"], "objectives": ["ga"], "seeds": [42]}, 8),
+    ],
+)
+def test_only_leaves_the_cells_that_it_names(raw, only, count):
+    config = Config(raw | {"only": only})
+    assert len(config.selected()) == count
+    assert len(config.cells) == 127, "the grid, and so the tables, stay as they are"
+    for cell in config.selected():
+        assert all(getattr(cell, k[:-1]) in v for k, v in only.items() if k != "stages")
+
+
+@pytest.mark.parametrize(
+    "only", [{"seeds": [7]}, {"objectives": ["gaa"]}, {"objective": ["ga"]}, {"stages": ["train"]}]
+)
+def test_an_only_that_leaves_nothing_or_is_misspelt_is_an_error(raw, only):
+    with pytest.raises(ConfigError, match="only"):
+        Config(raw | {"only": only}).selected()
+
+
 def test_a_cell_named_twice_is_run_once(raw):
     once = Config(raw).cells
     raw["grid"] = [*raw["grid"], *raw["grid"]]

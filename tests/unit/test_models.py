@@ -8,7 +8,7 @@ import torch
 
 from geffect import models
 from geffect.errors import ModelError
-from geffect.models import Checkpoints, component_map, thirds, trajectory, written_whole
+from geffect.models import Checkpoints, component_map, thirds, trajectory
 
 architectures = pytest.mark.parametrize("architecture", ["phi", "llama"])
 tied_or_not = pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
@@ -213,37 +213,6 @@ def test_absent_gpu_is_a_model_error():
         models.device("cuda")
 
 
-def test_folder_takes_its_name_only_when_it_is_whole(tmp_path):
-    folder = tmp_path / "deep" / "result"
-    with written_whole(folder) as partial:
-        (partial / "a").write_text("1")
-        assert not folder.exists()
-    assert [p.name for p in folder.iterdir()] == ["a"]
-    assert not partial.exists()
-
-
-def test_failed_write_leaves_nothing_under_the_final_name(tmp_path):
-    folder = tmp_path / "result"
-    with pytest.raises(OSError), written_whole(folder) as partial:
-        (partial / "a").write_text("1")
-        raise OSError
-    assert not folder.exists()
-    with written_whole(folder) as partial:
-        assert not any(partial.iterdir()), "left-overs of the failed write would get in"
-        (partial / "b").write_text("2")
-    assert [p.name for p in folder.iterdir()] == ["b"]
-
-
-def test_failed_write_keeps_what_was_there(tmp_path):
-    folder = tmp_path / "result"
-    with written_whole(folder) as partial:
-        (partial / "a").write_text("1")
-    with pytest.raises(OSError), written_whole(folder) as partial:
-        (partial / "b").write_text("2")
-        raise OSError
-    assert [p.name for p in folder.iterdir()] == ["a"]
-
-
 # Checkpoints.
 @pytest.mark.parametrize(
     ("every", "last", "steps"),
@@ -253,9 +222,10 @@ def test_trajectory_holds_original_checkpoints_and_final_model_once(
     every, last, steps, tiny_model, tmp_path
 ):
     model = tiny_model(dtype=torch.float32)
-    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints = Checkpoints(tmp_path / "work", last)
     for step in [0, *range(every, last, every), last]:
-        checkpoints(model, step, last)
+        checkpoints.at(model, step)
+    checkpoints.move(tmp_path / "checkpoints")
     folders = trajectory("original", tmp_path / "checkpoints", "final", last)
     assert [step for step, _ in folders] == [0, *steps, last]
     assert folders[0][1].name == "original" and folders[-1][1].name == "final"
@@ -265,9 +235,9 @@ def test_trajectory_holds_original_checkpoints_and_final_model_once(
 
 
 def test_trajectory_of_a_diverged_run_has_no_final_model(tiny_model, tmp_path):
-    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints = Checkpoints(tmp_path / "checkpoints", 9)
     for step in (1, 2):
-        checkpoints(tiny_model(), step, 9)
+        checkpoints.at(tiny_model(), step)
     steps = [step for step, _ in trajectory("o", tmp_path / "checkpoints", "f", None)]
     assert steps == [0, 1, 2]
 
@@ -277,10 +247,3 @@ def test_trajectory_is_in_order_of_steps(tmp_path):
         (tmp_path / f"step-{step:05d}").mkdir()
     steps = [step for step, _ in trajectory("o", tmp_path, "f", 200000)]
     assert steps == [0, 5, 20, 100000, 200000]
-
-
-def test_checkpoints_of_an_earlier_run_are_removed(tiny_model, tmp_path):
-    folder = tmp_path / "checkpoints"
-    Checkpoints(folder)(tiny_model(), 3, 9)
-    Checkpoints(folder)
-    assert not any(folder.iterdir())

@@ -9,23 +9,14 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from settings import PAPER
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from geffect import losses, registry, training
 from geffect.encoding import collate
 from geffect.errors import ConfigError, ModelError
-from geffect.training import Settings, Term
+from geffect.training import Term
 
-PAPER = Settings(
-    epochs=5,
-    batch_size=16,
-    micro_batch_size=4,
-    learning_rate=2e-5,
-    weight_decay=0.0,
-    warmup_epochs=1,
-    schedule="linear",
-    max_grad_norm=1.0,
-)
 # Three steps on all six rows each; without warm-up, whose first update has learning rate 0.
 SMALL = dataclasses.replace(
     PAPER, epochs=3, batch_size=6, micro_batch_size=3, learning_rate=1e-2, schedule="constant"
@@ -91,6 +82,22 @@ def test_number_of_updates_is_the_papers(rows, steps):
 )
 def test_warm_up_is_one_epoch_and_at_least_one_update(rows, warmup):
     assert PAPER.warmup(rows) == warmup
+
+
+class Each:
+    """Watches every step with a function."""
+
+    def __init__(self, look):
+        self.look = look
+
+    def start(self, state):
+        pass
+
+    def after(self, step):
+        self.look(step)
+
+    def tables(self):
+        return {}
 
 
 # What a step does.
@@ -196,7 +203,7 @@ def test_log_holds_losses_weights_norm_and_learning_rate_of_every_step(run):
         "test",
         case.original,
         case.control,
-        lambda step: states.update({step: copy.deepcopy(model.state_dict())}),
+        Each(lambda step: states.update({step: copy.deepcopy(model.state_dict())})),
     )
     log = outcome.frame()
     assert outcome.diverged is None and not log["diverged"].any()
@@ -234,7 +241,7 @@ def test_checkpoint_sees_the_weights_after_the_update(run):
         "test",
         case.original,
         case.control,
-        lambda step: seen.append((step, weights(model).clone())),
+        Each(lambda step: seen.append((step, weights(model).clone()))),
     )
     assert [step for step, _ in seen] == [1, 2, 3]
     assert not torch.equal(seen[0][1], weights(case.start))
@@ -288,7 +295,7 @@ def test_reference_is_never_trained(run):
 # How a run ends.
 def assert_ends_cleanly(case, settings, case_what):
     seen = []
-    model, outcome = case.train(settings, after=seen.append)
+    model, outcome = case.train(settings, watch=Each(seen.append))
     step, reason = outcome.diverged
     assert case_what in reason
     assert [row["step"] for row in outcome.rows] == list(range(1, step + 1))

@@ -1,28 +1,20 @@
 """A cell's run: when it is watched, what it leaves behind, and that watching changes nothing."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
+from settings import PAPER
 
 from geffect import models
 from geffect.cell import Draws, Loss
 from geffect.effects.measurement import Measurement, along
 from geffect.errors import ConfigError
-from geffect.training import Settings
 from geffect.unlearning import Run
 
-SETTINGS = Settings(
-    epochs=5,
-    batch_size=4,
-    micro_batch_size=2,
-    learning_rate=1e-3,
-    weight_decay=0.0,
-    warmup_epochs=1,
-    schedule="linear",
-    max_grad_norm=1.0,
-)
+SETTINGS = dataclasses.replace(PAPER, batch_size=4, micro_batch_size=2, learning_rate=1e-3)
 EVERY, LAST = 5, 12
 
 
@@ -35,8 +27,29 @@ def original(tiny_model, tokenizer, tmp_path):
 
 @pytest.fixture
 def outputs(tmp_path):
-    names = {"model": "final", "draws": "draws.safetensors", "training": "training.parquet"}
+    names = {
+        "model": "final",
+        "draws": "draws.safetensors",
+        "training": "training.parquet",
+        "provenance": "provenance.json",
+    }
     return SimpleNamespace(**{name: tmp_path / file for name, file in names.items()})
+
+
+MADE_OF = {"wildcards": {}, "settings": {}, "code": "", "inputs": {"original": {}}}
+
+
+class Watch:
+    """Watches with a function."""
+
+    def __init__(self, look=lambda model, step: None):
+        self.at = look
+
+    def tables(self):
+        return {}
+
+    def resume(self, model, tables):
+        pass
 
 
 def weights(model):
@@ -45,23 +58,23 @@ def weights(model):
 
 def test_less_than_one_batch_of_forget_rows_is_a_config_error(cell_of, original):
     run = Run(cell_of(forget=3), original, "cpu")
-    settings = Settings(**{**vars(SETTINGS), "epochs": 1})
+    settings = dataclasses.replace(SETTINGS, epochs=1)
     with pytest.raises(ConfigError, match="batch_size"):
-        run.train(settings, EVERY, lambda *_: None, "unlearning")
+        run.train(settings, EVERY, Watch(), "unlearning")
 
 
 def test_a_run_is_watched_at_its_ends_and_every_few_steps_in_evaluation_mode(cell_of, original):
     run, seen = Run(cell_of("ga", "kl"), original, "cpu"), []
 
-    def watch(model, step, last):
+    def look(model, step):
         assert not model.training
         assert all(p.grad is None for p in model.parameters())
-        seen.append((step, last, weights(model)))
+        seen.append((step, weights(model)))
 
-    outcome = run.train(SETTINGS, EVERY, watch, "unlearning")
-    assert [(step, last) for step, last, _ in seen] == [(s, LAST) for s in (0, 5, 10, 12)]
-    assert torch.equal(seen[0][2], weights(models.load(original, "cpu")))
-    assert torch.equal(seen[-1][2], weights(run.model))
+    outcome = run.train(SETTINGS, EVERY, Watch(look), "unlearning")
+    assert [step for step, _ in seen] == [0, 5, 10, LAST]
+    assert torch.equal(seen[0][1], weights(models.load(original, "cpu")))
+    assert torch.equal(seen[-1][1], weights(run.model))
     assert len(outcome.rows) == LAST
     assert outcome.rows[0]["loss_regularizer"] == 0, "KL is zero at the original model"
 
@@ -87,19 +100,16 @@ def test_measured_inside_the_run_or_from_checkpoints_the_numbers_are_equal(
     probes = {name: Loss(name, {}) for name in probes}
 
     stored = Run(cell, original, "cpu")
-    stored.save(
-        stored.train(SETTINGS, EVERY, models.Checkpoints(tmp_path / "checkpoints"), "run"), outputs
-    )
+    checkpoints = models.Checkpoints(tmp_path / "checkpoints", LAST)
+    stored.save(stored.train(SETTINGS, EVERY, checkpoints, "run"), outputs, MADE_OF)
     later = Measurement(cell, Draws.load(outputs.draws), probes, held_out, 3)
     folders = models.trajectory(original, tmp_path / "checkpoints", outputs.model, LAST)
     along(folders, later, "cpu", "geffect")
 
     measured = Run(cell, original, "cpu")
     inside = Measurement(cell, measured.draws, probes, held_out, 3)
-    reference = measured.reference(inside.needs)
-    outcome = measured.train(
-        SETTINGS, EVERY, lambda model, step, last: inside.at(model, step, reference), "run"
-    )
+    inside.begin(measured.model, measured.reference(inside.needs))
+    outcome = measured.train(SETTINGS, EVERY, inside, "run")
 
     for name, frame in inside.frames().items():
         pd.testing.assert_frame_equal(frame, later.frames()[name], check_exact=True)
@@ -111,8 +121,8 @@ def test_measured_inside_the_run_or_from_checkpoints_the_numbers_are_equal(
 
 def test_a_diverged_run_leaves_a_record_and_its_log(cell_of, original, outputs):
     run = Run(cell_of("ga", None), original, "cpu")
-    settings = Settings(**{**vars(SETTINGS), "learning_rate": 1e30, "max_grad_norm": None})
-    run.save(run.train(settings, EVERY, lambda *_: None, "run"), outputs)
+    settings = dataclasses.replace(SETTINGS, learning_rate=1e30, max_grad_norm=None)
+    run.save(run.train(settings, EVERY, Watch(), "run"), outputs, MADE_OF)
     log = pd.read_parquet(outputs.training)
     assert models.diverged(outputs.model)["step"] == log["step"].iloc[-1]
     assert log["diverged"].tolist() == [False] * (len(log) - 1) + [True]

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from geffect import registry, training
+from geffect import files, registry, training
 from geffect.encoding import Encoder, Example
+from geffect.errors import DamagedError
 from geffect.rows import read_rows, trainable
 from geffect.training import Settings, Term, generator
 
@@ -48,11 +50,15 @@ class Draws:
         )
 
     def save(self, path) -> None:
-        save_file(vars(self), path)
+        with files.written(path) as partial:
+            save_file(vars(self), partial)
 
     @classmethod
     def load(cls, path) -> "Draws":
-        return cls(**load_file(path))
+        try:
+            return cls(**load_file(path))
+        except SafetensorError as error:
+            raise DamagedError(path, f"is damaged ({error})") from error
 
 
 class Cell:

@@ -12,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
-from geffect import folders, registry
+from geffect import files, registry
 from geffect.errors import ConfigError
 from geffect.refusals import read_refusals
 from geffect.registry import suggestion
@@ -70,6 +70,18 @@ class Config:
     def splits(self) -> list[str]:
         """The splits of the grid."""
         return list(dict.fromkeys(cell.split for cell in self.cells))
+
+    def selected(self) -> list[CellKey]:
+        """The cells that `only` leaves of the grid.
+
+        Raises:
+            ConfigError: none is left.
+        """
+        only = {k[:-1]: v for k, v in self.raw["only"].items() if k != "stages"}
+        found = [c for c in self.cells if all(getattr(c, k) in v for k, v in only.items())]
+        if not found:
+            raise ConfigError(f"only: {dict(self.raw['only'])} is no cell of the grid; see `grid`")
+        return found
 
     def model(self, name: str) -> dict:
         return self.raw["models"][name]
@@ -237,7 +249,7 @@ class Config:
             )
         if entry["source"] == "path":
             folder = entry["path"]
-            if missing := folders.lacking(folder, (*folders.MODEL_FILES, "tokenizer*")):
+            if missing := files.lacking(folder, (*files.MODEL_FILES, "tokenizer*")):
                 raise ConfigError(
                     f"{where}.path: {folder} is no model folder, it has no {missing[0]}; name one "
                     "written by save_pretrained, with its tokenizer"

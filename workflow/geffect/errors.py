@@ -1,5 +1,7 @@
 """The errors that a user is meant to read."""
 
+from pathlib import Path
+
 
 class GeffectError(Exception):
     """One line that says what is wrong, where (key, file, row), and what to do."""
@@ -11,6 +13,22 @@ class ConfigError(GeffectError):
 
 class DataError(GeffectError):
     """A data file is missing, altered or does not have the expected shape."""
+
+
+class DamagedError(GeffectError):
+    """A file or folder that was whole once is not.
+
+    Attributes:
+        path: what has to be made again.
+    """
+
+    def __init__(self, path, what: str):
+        super().__init__(f"{path}: {what}; remove it and make it again")
+        self.path = Path(path)
+
+
+class DiskError(GeffectError):
+    """There is no room for what is to be written."""
 
 
 class ModelError(GeffectError):

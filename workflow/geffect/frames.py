@@ -1,8 +1,32 @@
-"""The five keys of a cell as columns, and as which cell a reference model stands in a table."""
+"""Tables: on disk, with the five keys of a cell, and as which cell a reference model stands."""
 
 import pandas as pd
 
+from geffect import files
+from geffect.errors import DamagedError, DataError
+
 CELL = ["model", "split", "objective", "regularizer", "seed"]
+
+
+def write(frame: pd.DataFrame, path) -> None:
+    """Writes a table as parquet: whole or not at all."""
+    with files.written(path) as partial:
+        frame.to_parquet(partial, index=False)
+
+
+def read(path) -> pd.DataFrame:
+    """A parquet table.
+
+    Raises:
+        DataError: there is none.
+        DamagedError: it is cut off or no parquet.
+    """
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: there is no such table; run what makes it first") from error
+    except (OSError, ValueError) as error:
+        raise DamagedError(path, "is damaged (no whole parquet file)") from error
 
 
 def cell_name(key) -> str:

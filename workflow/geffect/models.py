@@ -3,10 +3,7 @@
 Also the one map from parameter names to the components of PAPER's convention 5.
 """
 
-import contextlib
-import json
 import logging
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,8 +12,8 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
-from geffect import folders
-from geffect.errors import ModelError
+from geffect import files
+from geffect.errors import DamagedError, ModelError
 
 COMPONENTS = ("embed", "shallow", "middle", "deep", "lm")
 EOS = "<|endoftext|>"
@@ -48,11 +45,12 @@ def load(folder, device_name: str = "auto", dtype: str = "float32"):
 
     Raises:
         ModelError: the folder holds no model, or the record of a diverged run.
+        DamagedError: its weights are cut off.
     """
     folder = Path(folder)
     if diverged(folder):
         raise ModelError(f"{folder}: the run diverged, there are no weights to load")
-    if missing := folders.lacking(folder):
+    if missing := files.lacking(folder):
         raise ModelError(f"{folder}: no model, it has no {missing[0]}")
     target = device(device_name)
     spread = target.type == "cuda" and target.index is None and torch.cuda.device_count() > 1
@@ -65,7 +63,9 @@ def load(folder, device_name: str = "auto", dtype: str = "float32"):
             trust_remote_code=False,
             device_map="auto" if spread else None,
         )
-    except (OSError, ValueError, SafetensorError) as error:
+    except SafetensorError as error:
+        raise DamagedError(folder, f"its weights are damaged ({_first_line(error)})") from error
+    except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: cannot be loaded ({_first_line(error)})") from error
     check_blocks(model.config, str(folder))
     component_map(model)  # better refused here than after hours of training
@@ -106,7 +106,7 @@ def download(repository: str, revision: str, layers: int, folder) -> None:
     from huggingface_hub import snapshot_download
 
     patterns = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
-    with written_whole(folder) as partial:
+    with files.written_folder(folder) as partial:
         snapshot_download(repository, revision=revision, allow_patterns=patterns, local_dir=partial)
         if not any(partial.glob("*.safetensors")):
             raise ModelError(f"{repository} at {revision}: has no safetensors weights")
@@ -176,21 +176,9 @@ def build(architecture: str, settings: dict, vocabulary: int, eos: int, seed: in
     return AutoModelForCausalLM.from_config(config).eval()
 
 
-@contextlib.contextmanager
-def written_whole(folder):
-    """A folder to write into that takes its final name only when the block ends without error."""
-    folder = Path(folder)
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    yield partial
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-
-
 def save(model, tokenizer, folder) -> None:
     """Writes model and tokenizer as a `save_pretrained` folder, under a temporary name first."""
-    with written_whole(folder) as partial:
+    with files.written_folder(folder) as partial:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
 
@@ -202,14 +190,23 @@ class Checkpoints:
     written twice (see `trajectory`).
     """
 
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
+    def __init__(self, folder, last: int):
+        self.folder, self.last = Path(folder), last
 
-    def __call__(self, model, step: int, last: int) -> None:
-        if 0 < step < last:
-            with written_whole(self.folder / f"step-{step:05d}") as partial:
+    def resume(self, model, tables) -> None:
+        """Nothing: what was written lies in the folder still."""
+
+    def tables(self) -> dict:
+        return {}
+
+    def move(self, folder) -> None:
+        """Gives the checkpoints, if only none, their place on the same file system."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.rename(folder)
+
+    def at(self, model, step: int) -> None:
+        if 0 < step < self.last:
+            with files.written_folder(self.folder / f"step-{step:05d}") as partial:
                 model.save_pretrained(partial)
 
 
@@ -225,14 +222,14 @@ def trajectory(original, checkpoints, final, last: int | None) -> list[tuple[int
 
 def record_divergence(folder, step: int, reason: str) -> None:
     """Leaves a record in the place of weights that do not exist."""
-    with written_whole(folder) as partial:
-        (partial / DIVERGED).write_text(json.dumps({"step": step, "reason": reason}) + "\n")
+    with files.written_folder(folder) as partial:
+        files.write_json({"step": step, "reason": reason}, partial / DIVERGED)
 
 
 def diverged(folder) -> dict | None:
     """The record of a diverged run in a model folder, or None."""
     path = Path(folder) / DIVERGED
-    return json.loads(path.read_text()) if path.is_file() else None
+    return files.read_json(path) if path.is_file() else None
 
 
 def thirds(layers: int) -> list[str]:

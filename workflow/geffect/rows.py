@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from geffect import frames
+
 
 def read_rows(path) -> list[dict]:
     """The rows of one table: parquet, or JSON with a row a line (as TOFU's files)."""
     path = str(path)
     lines = path.endswith((".json", ".jsonl"))
-    frame = pd.read_json(path, lines=True, dtype=False) if lines else pd.read_parquet(path)
+    frame = pd.read_json(path, lines=True, dtype=False) if lines else frames.read(path)
     return [
         {k: v.tolist() if hasattr(v, "tolist") else v for k, v in row.items()}
         for row in frame.to_dict("records")

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
 import platform
@@ -101,6 +100,34 @@ def hash_folder(folder, pattern: str = "*.safetensors") -> dict[str, str]:
     return {p.name: sha256(p) for p in sorted(Path(folder).glob(pattern))}
 
 
+def work(log_path) -> Path:
+    """Where a job that logs to `results/RUN/logs/JOB.log` may leave its state: work/JOB."""
+    path = Path(log_path).with_suffix("")
+    logs = next(parent for parent in path.parents if parent.name == "logs")
+    return logs.with_name("work") / path.relative_to(logs)
+
+
+def made_of(inputs, params, wildcards) -> dict:
+    """What a job's outputs depend on: wildcards, settings, code, and its inputs' hashes."""
+
+    def hashed(path):
+        if isinstance(path, list):
+            return [hashed(item) for item in path]
+        return hash_folder(path, "*") if Path(path).is_dir() else sha256(path)
+
+    return {
+        "wildcards": dict(wildcards.items()),
+        "settings": {name: value for name, value in params.items() if name != "code"},
+        "code": params.code,
+        "inputs": {name: hashed(path) for name, path in inputs.items()},
+    }
+
+
+def packages() -> dict[str, str]:
+    """Name -> version of the packages that results may depend on."""
+    return {d.name: d.version for d in metadata.distributions() if d.name in _PACKAGES}
+
+
 def _git(*arguments: str) -> str | None:
     result = subprocess.run(
         ["git", "-C", str(Path(__file__).parent), *arguments],
@@ -119,13 +146,8 @@ def provenance() -> dict:
     dirty = None if status is None else bool(status)
     return {
         "git": {"commit": _git("rev-parse", "HEAD"), "dirty": dirty},
-        "packages": {d.name: d.version for d in metadata.distributions() if d.name in _PACKAGES},
+        "packages": packages(),
         "python": platform.python_version(),
         "host": socket.gethostname(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
     }
-
-
-def write_json(path, content) -> None:
-    """Writes JSON with sorted keys, a line per entry."""
-    Path(path).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from geffect import files
 from geffect.frames import CELL
 
 ROW = CELL[:-1]
@@ -246,16 +247,14 @@ def write(
     frame = frame.reset_index(drop=True)
     text = frame.to_csv(index=False, lineterminator="\n")
     _refuse_lossy_text(frame, text)
-    Path(csv).write_text(text, encoding="utf-8")
+    files.write_text(text, csv)
     shown = _for_readers(frame)
     markdown = shown.to_markdown(
         index=False, disable_numparse=True, colalign=_alignment(frame, shown)
     )
-    Path(md).write_text(f"{caption}\n\n{markdown}\n", encoding="utf-8")
-    Path(tex).write_text(
-        _latex(shown, _alignment(frame, shown), caption, f"tab:{Path(tex).stem}"),
-        encoding="utf-8",
-    )
+    files.write_text(f"{caption}\n\n{markdown}\n", md)
+    latex = _latex(shown, _alignment(frame, shown), caption, f"tab:{Path(tex).stem}")
+    files.write_text(latex, tex)
 
 
 def _checked(frame: pd.DataFrame, columns: list[str], name: str) -> pd.DataFrame:

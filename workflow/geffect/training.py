@@ -9,6 +9,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from geffect import losses, models
 from geffect.encoding import Batch, Example, collate
 from geffect.errors import ConfigError, ModelError
 from geffect.registry import Spec, get
+from geffect.resume import Resume, State
 from geffect.runtime import Progress
 
 
@@ -99,6 +101,19 @@ class Outcome:
         return frame.assign(diverged=frame["step"].eq(last))
 
 
+class Watch(Protocol):
+    """What looks at a run as it goes."""
+
+    def start(self, state: State | None) -> None:
+        """Before the first update; `state` is what the run goes on from, None at its beginning."""
+
+    def after(self, step: int) -> None:
+        """After every update."""
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """What it has found so far, for `start` of a run that goes on."""
+
+
 def generator(seed: int, purpose: str) -> np.random.Generator:
     """A random generator of its own for every (seed, purpose)."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
@@ -172,6 +187,40 @@ def _accumulate(model, term: Term, examples, settings: Settings, reference, cont
     return logged
 
 
+def _state(step: int, model, optimizer, scheduler, outcome: Outcome, tables: dict) -> State:
+    moments = optimizer.state_dict()
+    tensors = {f"model.{name}": p for name, p in model.named_parameters()}
+    for index, values in moments["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors |= {f"random.cuda.{k}": s for k, s in enumerate(torch.cuda.get_rng_state_all())}
+    record = {
+        "groups": moments["param_groups"],
+        "scheduler": scheduler.state_dict(),
+        "log": outcome.rows,
+    }
+    return State(step, tensors, record, tables)
+
+
+def _restore(state: State, model, optimizer, scheduler, outcome: Outcome) -> None:
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(state.tensors[f"model.{name}"])
+    moments: dict[int, dict] = {}
+    for name, tensor in state.tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".")
+            moments.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": state.record["groups"]})
+    scheduler.load_state_dict(state.record["scheduler"])
+    torch.set_rng_state(state.tensors["random.cpu"])
+    if torch.cuda.is_available():
+        count = sum(name.startswith("random.cuda.") for name in state.tensors)
+        torch.cuda.set_rng_state_all([state.tensors[f"random.cuda.{k}"] for k in range(count)])
+    outcome.rows = state.record["log"]
+
+
 def _precision(precision: str, device: torch.device):
     if precision == "float32":
         return contextlib.nullcontext()
@@ -186,8 +235,9 @@ def train(
     what: str,
     reference=None,
     control=None,
-    after: Callable[[int], None] | None = None,
+    watch: Watch | None = None,
     seed: int = 0,
+    resume: Resume | None = None,
 ) -> Outcome:
     """Minimises Σ coefficient · mean loss over N = settings.steps(rows) AdamW updates.
 
@@ -198,8 +248,10 @@ def train(
         what: how the progress lines call this run.
         reference: θ_o for the terms that need it.
         control: [d], RMU's u.
+        watch: looks at the model as it goes.
         seed: of what the model itself draws (dropout).
-        after: called with t after every update t.
+        resume: where the run leaves its state after updates that are multiples of its `every`; if
+            there is one already, the run goes on from it and ends as if it had never stopped.
 
     Returns:
         The log: a row per update t with the losses at θ_{t-1}, the gradient norm before clipping,
@@ -220,7 +272,12 @@ def train(
     model.train()
     torch.manual_seed(seed)
     outcome, progress = Outcome(), Progress(what, steps)
-    for step in range(1, steps + 1):
+    state = None if resume is None else resume.load()
+    if state is not None:
+        _restore(state, model, optimizer, scheduler, outcome)
+    if watch is not None:
+        watch.start(state)
+    for step in range(1 if state is None else state.step + 1, steps + 1):
         row = {"step": step, "loss": 0.0}
         for term in terms:
             logged = _accumulate(model, term, term.select(step), settings, reference, control)
@@ -239,8 +296,11 @@ def train(
         if not math.isfinite(torch.nn.utils.get_total_norm(parameters).item()):
             outcome.diverged = (step, "non-finite weights")
             break
-        if after is not None:
-            after(step)
+        if watch is not None:
+            watch.after(step)
+        if resume is not None and step % resume.every == 0 and step < steps:
+            tables = {} if watch is None else watch.tables()
+            resume.save(_state(step, model, optimizer, scheduler, outcome, tables))
         progress.step(step, f"loss {row['loss']:.4g}")
     model.eval()
     if settings.gradient_checkpointing:
@@ -249,7 +309,12 @@ def train(
 
 
 def fit(
-    model, examples: Sequence[Example], settings: Settings, seed: int, what: str
+    model,
+    examples: Sequence[Example],
+    settings: Settings,
+    seed: int,
+    what: str,
+    resume: Resume | None = None,
 ) -> pd.DataFrame:
     """Trains on the risk of all examples (base training, fine-tuning); returns the log.
 
@@ -267,7 +332,7 @@ def fit(
     term = Term(
         "risk", get("regularizer", "nll"), {}, lambda step: [examples[i] for i in rows[step - 1]]
     )
-    outcome = train(model, [term], settings, len(examples), what, seed=seed)
+    outcome = train(model, [term], settings, len(examples), what, seed=seed, resume=resume)
     if outcome.diverged is not None:
         step, reason = outcome.diverged
         raise ModelError(f"{what}: diverged at step {step} ({reason}); lower learning_rate")

@@ -20,6 +20,7 @@ from geffect.tofu import HOLDOUT, SPLITS, table_names
 
 try:
     CONFIG = Config(config)
+    CONFIG.selected()
     if workflow.is_main_process:
         CONFIG.check_files()
 except GeffectError as error:
@@ -260,6 +261,11 @@ def checkpoints(path):
     return directory(path) if config["keep_checkpoints"] else temp(directory(path))
 
 
+def final_model(path):
+    """A cell's final weights: temporary unless the configuration keeps them."""
+    return directory(path) if config["keep_models"] else temp(directory(path))
+
+
 def table_notes():
     """What a reader of the tables has to know."""
     notes = [
@@ -289,6 +295,20 @@ def all_targets():
         *figure_folders(),
         *per_cell(f"{CELL}/geffect.parquet"),
         *per_cell(f"{CELL}/metrics.parquet"),
+    ]
+
+
+def cell_targets():
+    """What `only` leaves of the cells: the files that the chosen stages end in."""
+    ends = dict(
+        unlearn=f"{CELL}/provenance.json",
+        geffect=f"{CELL}/geffect.parquet",
+        evaluate=f"{CELL}/metrics.parquet",
+    )
+    return [
+        fill(ends[stage], **vars(cell))
+        for cell in CONFIG.selected()
+        for stage in config["only"].get("stages", ends)
     ]
 
 

@@ -14,7 +14,7 @@ if config["geffect"]["in_run"]:
             held_out=table("held_out"),
         output:
             **geffect_tables(),
-            model=directory(f"{CELL}/model"),
+            model=final_model(f"{CELL}/model"),
             training=f"{CELL}/training.parquet",
             draws=f"{CELL}/draws.safetensors",
             provenance=f"{CELL}/provenance.json",
@@ -42,7 +42,7 @@ else:
         input:
             **cell_inputs(),
         output:
-            model=directory(f"{CELL}/model"),
+            model=final_model(f"{CELL}/model"),
             checkpoints=checkpoints(f"{CELL}/checkpoints"),
             training=f"{CELL}/training.parquet",
             draws=f"{CELL}/draws.safetensors",

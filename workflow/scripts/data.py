@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from geffect import data, runtime
+from geffect import data, frames, runtime
 from geffect.config import data_directory
 from geffect.refusals import read_refusals
 
@@ -14,7 +14,7 @@ def main(outputs, params, config, log):
         refusals = read_refusals(settings["refusals"])
         tables = data.tables(source, params.splits, settings["held_out"], refusals)
         for path in map(Path, outputs):
-            tables[path.stem].to_parquet(path, index=False)
+            frames.write(tables[path.stem], path)
             runtime.log.info("%s: %d rows", path, len(tables[path.stem]))
 
 

@@ -1,8 +1,6 @@
 """Rules evaluate and evaluate_reference: one model's metrics and per-row log."""
 
-import pandas as pd
-
-from geffect import runtime
+from geffect import frames, runtime
 from geffect.evaluation.folder import evaluate
 from geffect.evaluation.samples import DATASETS, Settings
 
@@ -16,7 +14,7 @@ def main(inputs, output, params, wildcards, log):
             {name: inputs[name] for name in DATASETS},
             Settings(**params.evaluation),
             params.compute["device"],
-            retain_log=pd.read_parquet(inputs.retain_samples) if inputs.retain_samples else None,
+            retain_log=frames.read(inputs.retain_samples) if inputs.retain_samples else None,
             is_retain=not inputs.retain_samples,
             provenance=inputs.get("provenance"),
         ).write(output)

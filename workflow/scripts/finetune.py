@@ -1,11 +1,12 @@
 """Rule finetune: a base model fine-tuned on one corpus."""
 
-from geffect import models, runtime, training
+from geffect import frames, models, runtime, training
 from geffect.encoding import Encoder
+from geffect.resume import Resume, fingerprint
 from geffect.rows import read_rows
 
 
-def main(inputs, output, params, wildcards, log):
+def main(inputs, output, params, wildcards, log, work, resume_every):
     what = f"finetune {wildcards.model} {wildcards.corpus} seed{wildcards.seed}"
     with runtime.job(what, log, params.compute["threads"]):
         encoder = Encoder.of(inputs.model, params.template)
@@ -14,11 +15,22 @@ def main(inputs, output, params, wildcards, log):
         rows = [*read_rows(inputs.corpus), *background * params.repeats]
         settings = training.Settings(**params.training)
         examples = encoder.rows(rows, wildcards.corpus)
-        frame = training.fit(model, examples, settings, int(wildcards.seed), what)
+        made_of = runtime.made_of(inputs, params, wildcards)
+        resume = Resume(work, fingerprint(**made_of), resume_every)
+        frame = training.fit(model, examples, settings, int(wildcards.seed), what, resume)
         models.save(model, encoder.tokenizer, output.model)
-        frame.to_parquet(output.training, index=False)
+        frames.write(frame, output.training)
+        resume.clear()
         runtime.log.info("wrote %s", output.model)
 
 
 if "snakemake" in globals():
-    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])
+    main(
+        snakemake.input,
+        snakemake.output,
+        snakemake.params,
+        snakemake.wildcards,
+        snakemake.log[0],
+        runtime.work(snakemake.log[0]),
+        snakemake.config["training"]["resume_every"],
+    )

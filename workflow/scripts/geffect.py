@@ -1,7 +1,5 @@
 """Rule geffect: the G-effects of a cell's losses at every checkpoint."""
 
-import pandas as pd
-
 from geffect import frames, models, runtime
 from geffect.cell import Cell, Draws
 from geffect.effects.measurement import Measurement, along
@@ -11,7 +9,7 @@ def main(inputs, output, params, wildcards, log):
     what = f"geffect {frames.cell_name(wildcards)}"
     with runtime.job(what, log, params.compute["threads"]):
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
-        training = pd.read_parquet(inputs.training)
+        training = frames.read(inputs.training)
         last = None if training["diverged"].any() else int(training["step"].iloc[-1])
         measurement = Measurement.of_job(cell, Draws.load(inputs.draws), inputs, params)
         along(
@@ -21,7 +19,7 @@ def main(inputs, output, params, wildcards, log):
             what,
         )
         for name, frame in measurement.frames().items():
-            frames.with_cell(frame, wildcards).to_parquet(output[name], index=False)
+            frames.write(frames.with_cell(frame, wildcards), output[name])
             runtime.log.info("wrote %s", output[name])
 
 

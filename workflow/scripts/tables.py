@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from geffect import frames, runtime, tables
+from geffect import files, frames, runtime, tables
 
 
 def main(inputs, outputs, params, log):
@@ -11,14 +11,14 @@ def main(inputs, outputs, params, log):
         references = [frames.reference_cell(key) for key in params.references]
         metrics = pd.concat(
             [
-                frames.with_cell(pd.read_parquet(path), key)
+                frames.with_cell(frames.read(path), key)
                 for key, path in zip(
                     [*references, *cells], [*inputs.references, *inputs.metrics], strict=True
                 )
             ]
         )
-        geffect = pd.concat([pd.read_parquet(path) for path in inputs.geffect])
-        status = tables.status(cells, [pd.read_parquet(path) for path in inputs.training])
+        geffect = pd.concat([frames.read(path) for path in inputs.geffect])
+        status = tables.status(cells, [frames.read(path) for path in inputs.training])
         notes = " ".join(params.notes)
         path = {output.rpartition("/")[2]: output for output in outputs}
         for name, frame, caption in (
@@ -26,10 +26,10 @@ def main(inputs, outputs, params, log):
             ("utility", tables.nine_parts(metrics), "Model Utility and its nine parts."),
             ("privacy", tables.privacy(metrics), "Memorization and membership inference."),
         ):
-            files = [path[f"{name}.{suffix}"] for suffix in ("csv", "md", "tex")]
-            tables.write(frame, *files, caption=f"{caption} {notes}")
-        metrics.to_csv(path["metrics.csv"], index=False)
-        tables.cumulated(geffect).to_csv(path["geffect.csv"], index=False)
+            paths = [path[f"{name}.{suffix}"] for suffix in ("csv", "md", "tex")]
+            tables.write(frame, *paths, caption=f"{caption} {notes}")
+        files.write_text(metrics.to_csv(index=False), path["metrics.csv"])
+        files.write_text(tables.cumulated(geffect).to_csv(index=False), path["geffect.csv"])
         for output in outputs:
             runtime.log.info("wrote %s", output)
 

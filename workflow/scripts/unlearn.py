@@ -1,26 +1,36 @@
 """Rule unlearn: one cell's training run, its checkpoints, draws and provenance."""
 
+from pathlib import Path
+
 from geffect import models, runtime, training, unlearning
 from geffect.cell import Cell
 from geffect.frames import cell_name
+from geffect.resume import Resume, fingerprint
 
 
-def main(inputs, output, params, wildcards, log):
+def main(inputs, output, params, wildcards, log, work):
     what = f"unlearn {cell_name(wildcards)}"
     with runtime.job(what, log, params.compute["threads"]):
+        made_of = runtime.made_of(inputs, params, wildcards)
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
+        settings = training.Settings(**params.training)
         run = unlearning.Run(cell, inputs.original, params.compute["device"])
-        outcome = run.train(
-            training.Settings(**params.training),
-            params.checkpoint_every,
-            models.Checkpoints(output.checkpoints),
-            what,
+        resume = Resume(work, fingerprint(**made_of), params.checkpoint_every)
+        checkpoints = models.Checkpoints(
+            Path(work, "checkpoints"), settings.steps(len(cell.forget))
         )
-        run.save(outcome, output)
-        record = unlearning.record(inputs, output, wildcards, params, outcome)
-        runtime.write_json(output.provenance, record)
-        runtime.log.info("wrote %s", output.model)
+        outcome = run.train(settings, params.checkpoint_every, checkpoints, what, resume)
+        checkpoints.move(output.checkpoints)
+        run.save(outcome, output, made_of)
+        resume.clear()
 
 
 if "snakemake" in globals():
-    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])
+    main(
+        snakemake.input,
+        snakemake.output,
+        snakemake.params,
+        snakemake.wildcards,
+        snakemake.log[0],
+        runtime.work(snakemake.log[0]),
+    )

@@ -3,29 +3,34 @@
 from geffect import frames, runtime, training, unlearning
 from geffect.cell import Cell
 from geffect.effects.measurement import Measurement
+from geffect.resume import Resume, fingerprint
 
 
-def main(inputs, output, params, wildcards, log):
+def main(inputs, output, params, wildcards, log, work):
     what = f"unlearn and measure {frames.cell_name(wildcards)}"
     with runtime.job(what, log, params.compute["threads"]):
+        made_of = runtime.made_of(inputs, params, wildcards)
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         run = unlearning.Run(cell, inputs.original, params.compute["device"])
         measurement = Measurement.of_job(cell, run.draws, inputs, params)
-        reference = run.reference(measurement.needs)
+        measurement.begin(run.model, run.reference(measurement.needs))
+        resume = Resume(work, fingerprint(**made_of), params.checkpoint_every)
         outcome = run.train(
-            training.Settings(**params.training),
-            params.checkpoint_every,
-            lambda model, step, last: measurement.at(model, step, reference),
-            what,
+            training.Settings(**params.training), params.checkpoint_every, measurement, what, resume
         )
-        run.save(outcome, output)
         for name, frame in measurement.frames().items():
-            frames.with_cell(frame, wildcards).to_parquet(output[name], index=False)
+            frames.write(frames.with_cell(frame, wildcards), output[name])
             runtime.log.info("wrote %s", output[name])
-        record = unlearning.record(inputs, output, wildcards, params, outcome)
-        runtime.write_json(output.provenance, record)
-        runtime.log.info("wrote %s", output.model)
+        run.save(outcome, output, made_of)
+        resume.clear()
 
 
 if "snakemake" in globals():
-    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])
+    main(
+        snakemake.input,
+        snakemake.output,
+        snakemake.params,
+        snakemake.wildcards,
+        snakemake.log[0],
+        runtime.work(snakemake.log[0]),
+    )

@@ -32,8 +32,9 @@ def measure(cell_of, tiny_model, moved, tokenizer):
         model = moved(original, other.pop("scale", 0.02))
         held_out = cell.held_out_rows
         found = Measurement(cell, cell.draw(16), {}, held_out, size, **other)
-        found.at(original, 0, original)
-        found.at(model, 7, original)
+        found.begin(original, original)
+        found.at(original, 0)
+        found.at(model, 7)
         return cell, found, original, model
 
     return run
@@ -169,8 +170,9 @@ def test_where_the_risk_is_not_finite_its_effects_are_missing_and_nothing_ends(
     with torch.no_grad():
         broken.get_input_embeddings().weight.fill_(math.nan)
     found = Measurement(cell, cell.draw(16), {}, cell.held_out_rows, 4)
-    found.at(original, 0, original)
-    found.at(broken, 1, original)
+    found.begin(original, original)
+    found.at(original, 0)
+    found.at(broken, 1)
     for name, frame in found.frames().items():
         effects = frame.set_index("step").filter(regex="geffect|e_unlearn|e_retain|risk")
         assert effects.loc[1].isna().all(axis=None), name

@@ -75,7 +75,6 @@ class Measurement:
         self.objective = get("objective", cell.objective.name)
         self.hyper = cell.objective.hyper
         self.control, self.instances, self.tokens = draws.control_vector, instances, tokens
-        self.layout: dict[str, torch.Size] = {}
         self.previous: tuple | None = None
         self.found: dict[str, list[pd.DataFrame]] = {"geffect": [], "risk": []}
         self.found |= {"instances": []} if instances else {}
@@ -108,36 +107,42 @@ class Measurement:
         needs = frozenset().union(*(term.spec.needs for term in self.terms.values()))
         return needs & REFERENCE_NEEDS - {"reference_logp"}
 
-    def at(self, model, step: int, reference) -> None:
-        """Measures at a model's weights; θ_o is `reference`, None where `needs` is empty.
+    def begin(self, original, reference=None) -> None:
+        """Has to come first.
+
+        Args:
+            original: θ_o, which is looked at here for the log-probabilities under it.
+            reference: θ_o again, kept for every step; None where `needs` is empty.
+        """
+        self.reference = reference
+        self.layout = _layout(original)
+        for name in ("unlearn", "objective"):
+            self.batches[name] = [
+                losses.with_reference(original, batch.to(models.input_device(original)))
+                for batch in self.batches[name]
+            ]
+
+    def at(self, model, step: int) -> None:
+        """Measures at a model's weights.
 
         Raises:
-            ModelError: the model's parameters are not those of the step before.
+            ModelError: the model's parameters are not those of θ_o.
         """
-        self._check_layout(model, step)
-        if self.previous is None:
-            for name in ("unlearn", "objective"):
-                self.batches[name] = [
-                    losses.with_reference(model, batch.to(models.input_device(model)))
-                    for batch in self.batches[name]
-                ]
+        if _layout(model) != self.layout:
+            raise ModelError(
+                f"step {step}: the checkpoint's parameters are not those of the cell's model; "
+                "it belongs to another run"
+            )
         components = models.component_map(model)
-
-        def exact(name: str) -> tuple[float, Gradient]:
-            term, batches = self.all_terms[name], self.batches[name]
-            try:
-                return gradient_over(model, term, batches, reference, self.control)
-            except NotFiniteError as error:
-                log.warning("step %d: %s; its G-effects are missing", step, error)
-                nothing = {n: torch.full_like(p, math.nan) for n, p in model.named_parameters()}
-                return math.nan, nothing
-
-        risks = {name: exact(name) for name in self.risks}
-        gradients = {name: gradient for name, (_, gradient) in risks.items()}
-        values = {name: value for name, (value, _) in risks.items()}
+        values, gradients = self._risks(model, f"step {step}")
         directions = Directions({n: gradients[n] for n in values if not math.isnan(values[n])})
         self._changes(model, step, values, gradients, components)
-        effects = effect_rows(self.terms, lambda name: exact(name)[1], gradients, components)
+        effects = effect_rows(
+            self.terms,
+            lambda name: self._exact(model, name, f"step {step}")[1],
+            gradients,
+            components,
+        )
         self._keep("geffect", step, pd.DataFrame(effects))
         if self.instances:
             for numbers, batch in self._numbered("unlearn"):
@@ -157,6 +162,18 @@ class Measurement:
                     rows = rows.reindex(columns=["text", *TOKEN_COLUMNS])
                     self._keep("tokens", step, rows)
 
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """What was found so far, in the order in which it was, for `resume`."""
+        return {name: pd.concat(parts, ignore_index=True) for name, parts in self.found.items()}
+
+    def resume(self, model, tables: Mapping[str, pd.DataFrame]) -> None:
+        """Goes on after what was found up to a model, as if it had been measured here."""
+        self.found = {
+            name: [part.reset_index(drop=True) for _, part in table.groupby("step", sort=False)]
+            for name, table in tables.items()
+        }
+        self.previous = (*self._risks(model, "resumed"), _weights(model))
+
     def frames(self) -> dict[str, pd.DataFrame]:
         """The tables without the cell's keys, by file name; all have `step`.
 
@@ -172,28 +189,33 @@ class Measurement:
         - tokens: `text` (answer, or refusal for objectives that train on those), `sample`,
           `token` (position in the answer), `id`, `logp`, `logp_ref`, `e_unlearn`, `e_retain`.
         """
-        frames = {name: pd.concat(parts, ignore_index=True) for name, parts in self.found.items()}
+        frames = self.tables()
         keys = {"instances": ["step", "sample"], "tokens": ["step", "text", "sample", "token"]}
         for name, columns in keys.items():
             if name in frames:
                 frames[name] = frames[name].sort_values(columns, kind="stable", ignore_index=True)
         return frames
 
-    def _check_layout(self, model, step: int) -> None:
-        layout = {name: p.shape for name, p in model.named_parameters()}
-        if self.layout and layout != self.layout:
-            raise ModelError(
-                f"step {step}: the checkpoint's parameters are not those of the cell's model; "
-                "it belongs to another run"
-            )
-        self.layout = layout
+    def _risks(self, model, where: str) -> tuple[dict[str, float], dict[str, Gradient]]:
+        risks = {name: self._exact(model, name, where) for name in self.risks}
+        values = {name: value for name, (value, _) in risks.items()}
+        return values, {name: gradient for name, (_, gradient) in risks.items()}
+
+    def _exact(self, model, name: str, where: str) -> tuple[float, Gradient]:
+        term, batches = self.all_terms[name], self.batches[name]
+        try:
+            return gradient_over(model, term, batches, self.reference, self.control)
+        except NotFiniteError as error:
+            log.warning("%s: %s; its G-effects are missing", where, error)
+            nothing = {n: torch.full_like(p, math.nan) for n, p in model.named_parameters()}
+            return math.nan, nothing
 
     def _keep(self, name: str, step: int, rows: pd.DataFrame) -> None:
         rows.insert(0, "step", step)
         self.found[name].append(rows)
 
     def _changes(self, model, step, values, gradients, components) -> None:
-        weights = {name: p.detach().clone() for name, p in model.named_parameters()}
+        weights = _weights(model)
         if self.previous is not None:
             old_values, old_gradients, old_weights = self.previous
             moved = {name: weights[name] - old for name, old in old_weights.items()}
@@ -244,6 +266,14 @@ class Measurement:
         return pd.DataFrame(rows)
 
 
+def _layout(model) -> dict[str, torch.Size]:
+    return {name: p.shape for name, p in model.named_parameters()}
+
+
+def _weights(model) -> Gradient:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
 def _by_sample(logp: torch.Tensor) -> np.ndarray:
     return logp.double().sum(dim=1).cpu().numpy()
 
@@ -253,10 +283,11 @@ def along(
 ) -> None:
     """Measures at every checkpoint (step, model folder) of a run; the first is θ_o."""
     original = checkpoints[0][1]
-    reference = models.load(original, device) if measurement.needs else None
-    progress, model = Progress(what, len(checkpoints)), None
+    model = models.load(original, device)
+    measurement.begin(model, model if measurement.needs else None)
+    progress = Progress(what, len(checkpoints))
     for done, (step, folder) in enumerate(checkpoints, start=1):
         del model  # two models at once may not fit
         model = models.load(folder, device)
-        measurement.at(model, step, reference)
+        measurement.at(model, step)
         progress.step(done)

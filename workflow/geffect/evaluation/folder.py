@@ -1,13 +1,11 @@
 """The evaluation of a model folder on data files, and what it was an evaluation of."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import pandas as pd
 
-from geffect import models, runtime
+from geffect import files, frames, models, runtime
 from geffect.encoding import Encoder
 from geffect.errors import ModelError
 from geffect.evaluation import summary
@@ -25,9 +23,9 @@ class Evaluation:
 
     def write(self, output) -> None:
         """Writes `output.samples`, `output.metrics` (parquet) and `output.record` (JSON)."""
-        self.samples.to_parquet(output.samples, index=False)
-        self.metrics.to_parquet(output.metrics, index=False)
-        runtime.write_json(output.record, self.record)
+        frames.write(self.samples, output.samples)
+        frames.write(self.metrics, output.metrics)
+        files.write_json(self.record, output.record)
         runtime.log.info("wrote %s", output.metrics)
 
 
@@ -68,7 +66,7 @@ def evaluate(
         runtime.log.warning("the run diverged: its metrics are missing")
         return Evaluation(*summary.missing(), record)
     if provenance is not None:
-        check_moved(weights, json.loads(Path(provenance).read_text())["weights"], folder)
+        check_moved(weights, files.read_json(provenance)["weights"], folder)
     log = samples(
         models.load(folder, device),
         Encoder.of(folder, template),
