@@ -1,4 +1,7 @@
-"""Rule tables: the main table, utility, privacy, all metrics, and the cumulated G-effects."""
+"""Rule tables: the main table, utility, privacy, all metrics, cumulated G-effects, provenance."""
+
+import json
+from pathlib import Path
 
 import pandas as pd
 
@@ -19,7 +22,19 @@ def main(inputs, outputs, params, log):
         )
         geffect = pd.concat([pd.read_parquet(path) for path in inputs.geffect])
         status = tables.status(cells, [pd.read_parquet(path) for path in inputs.training])
-        notes = " ".join(params.notes)
+        records = [
+            (key, stage, json.loads(Path(path).read_text(encoding="utf-8")))
+            for keys, stage, paths in (
+                (references, "evaluate", inputs.reference_records),
+                (cells, "unlearn", inputs.provenance),
+                (cells, "evaluate", inputs.records),
+            )
+            for key, path in zip(keys, paths, strict=True)
+        ]
+        warnings = tables.mixed_versions([record for *_, record in records])
+        for warning in warnings:
+            runtime.log.warning(warning)
+        notes = " ".join([*params.notes, *warnings])
         path = {output.rpartition("/")[2]: output for output in outputs}
         for name, frame, caption in (
             ("main", tables.main_table(metrics, geffect, status), "Unlearning and retention."),
@@ -30,6 +45,7 @@ def main(inputs, outputs, params, log):
             tables.write(frame, *files, caption=f"{caption} {notes}")
         metrics.to_csv(path["metrics.csv"], index=False)
         tables.cumulated(geffect).to_csv(path["geffect.csv"], index=False)
+        tables.provenance(records).to_csv(path["provenance.csv"], index=False)
         for output in outputs:
             runtime.log.info("wrote %s", output)
 
