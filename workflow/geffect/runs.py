@@ -79,7 +79,9 @@ def refuse_living(root, elsewhere_is_dead: bool, directory: str | None = None) -
         who = f"{root}: started {run['started']} by {jobs.describe(run)}"
         try:
             if jobs.alive(run):
-                raise JobError(f"{who}, which is alive; stop it first (kill {run['pid']}), or wait")
+                raise JobError(
+                    f"{who}, which is alive; stop it first (kill -INT {run['pid']}), or wait"
+                )
         except UnreachableError as error:
             if not elsewhere_is_dead:
                 raise JobError(
