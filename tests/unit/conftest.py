@@ -28,7 +28,7 @@ if name == "squeue":
         sys.exit("slurm_load_jobs error: Invalid job id specified")
     for job, status, _ in found:
         print(job, status)
-elif name == "scancel":
+elif name == "scancel" and not state["deaf"]:
     state["queue"] = [
         [job, "CANCELLED" if str(job) in arguments else status, run]
         for job, status, run in state["queue"]
@@ -39,7 +39,8 @@ elif name == "sacct":
         if str(job).split(".")[0] in option("-j"):
             print(job, status, sep="|")
 elif name == "scontrol":
-    print("JobId=" + arguments[-1] + "\\n   StdErr=x\\n   StdOut=" + str(here / arguments[-1]) + ".log")
+    job = arguments[-1]
+    print(f"JobId={job}", "   StdErr=x", f"   StdOut={here / job}.log", sep="\\n")
 """
 
 
@@ -48,7 +49,7 @@ class FakeSlurm:
 
     def __init__(self, folder):
         self.folder = folder
-        self._state = {"queue": [], "accounting": [], "broken": {}}
+        self._state = {"queue": [], "accounting": [], "broken": {}, "deaf": False}
         for name in ("squeue", "sacct", "scontrol", "scancel"):
             (folder / name).write_text(FAKE.replace("{python}", sys.executable))
             (folder / name).chmod(0o755)
@@ -72,6 +73,11 @@ class FakeSlurm:
 
     def broken(self, command, message):
         self._state["broken"][command] = message
+        self._write()
+
+    def deaf(self):
+        """scancel succeeds, and nothing happens."""
+        self._state["deaf"] = True
         self._write()
 
     def log(self, job, *lines):

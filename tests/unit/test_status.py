@@ -151,7 +151,7 @@ DEATHS = {
     ),
     "cancelled, in the log alone": (
         None,
-        ["*** STEP 7.0 ON n1 CANCELLED AT 2026 ***"],
+        ["*** STEP 7.0 ON n1 CANCELLED AT 1 ***"],
         "cancelled",
     ),
     "killed, in the log alone": (None, ["srun: error: n1: task 0: Killed"], "killed"),
