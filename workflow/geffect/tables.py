@@ -271,7 +271,10 @@ def mixed_versions(records: Iterable[Mapping]) -> list[str]:
             known[version] = known.get(version, 0) + 1
     return [
         f"WARNING: made with several versions of {package}: "
-        + ", ".join(f"{version} ({number} records)" for version, number in sorted(known.items()))
+        + ", ".join(
+            f"{version} ({number} of {sum(known.values())} records)"
+            for version, number in sorted(known.items())
+        )
         + "; provenance.csv names the rows."
         for package, known in sorted(counts.items())
         if len(known) > 1
