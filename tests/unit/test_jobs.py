@@ -180,7 +180,7 @@ def rewrite(log, record):
     jobs.write_whole(jobs.record_path(log), json.dumps(record))
 
 
-@pytest.mark.parametrize("state", ["RUNNING", "PENDING", "COMPLETING"])
+@pytest.mark.parametrize("state", ["RUNNING", "PENDING"])
 def test_a_slurm_job_on_another_host_keeps_its_claim_while_the_queue_has_it(
     state, log, killed, slurm, capsys
 ):
@@ -189,6 +189,21 @@ def test_a_slurm_job_on_another_host_keeps_its_claim_while_the_queue_has_it(
     with pytest.raises(SystemExit), runtime.job("x", log):
         pytest.fail("took over from a living job")
     assert "Slurm job 77, process" in (said := capsys.readouterr().err) and "scancel 77" in said
+
+
+def test_a_slurm_job_that_is_about_to_end_is_waited_for(log, killed, slurm, monkeypatch, capsys):
+    monkeypatch.setattr(jobs, "_GRACE", 0.2)
+    monkeypatch.setattr(jobs, "_PAUSE", 0.1)
+    slurm.queue = [(77, "COMPLETING", "run")]
+    rewrite(log, away(killed, "77"))
+    with pytest.raises(SystemExit), runtime.job("x", log):
+        pytest.fail("took over from a living job")
+    assert "scancel 77" in capsys.readouterr().err
+    monkeypatch.setattr(jobs, "_GRACE", 60.0)
+    monkeypatch.setattr(jobs.time, "sleep", lambda seconds: setattr(slurm, "queue", []))
+    with runtime.job("x", log):
+        pass
+    assert jobs.read(jobs.record_path(log))["attempt"] == 2
 
 
 @pytest.mark.parametrize("queue", [[], [(77, "TIMEOUT", "run")], [(78, "RUNNING", "run")]])

@@ -177,6 +177,16 @@ def test_why_a_slurm_job_was_killed(name, run, capsys, slurm):
     assert f"Slurm log: {log}" in text
 
 
+def test_what_ends_without_closing_its_record_was_killed_and_slurm_is_asked_for_its_log(
+    run, capsys, slurm
+):
+    slurm.queue = [(7, "COMPLETING", "run")]
+    slurm.accounting((7, "TIMEOUT"))
+    run.record("unlearn", "running", slurm_job="7")
+    code, text = run.says(capsys, "--failed")
+    assert code == 1 and "time limit" in text and f"Slurm log: {slurm.log(7)}" in text
+
+
 def test_a_process_that_is_gone_was_killed_and_so_says_the_grid(run, capsys):
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         owner = {**jobs.this_process(), "pid": child.pid}

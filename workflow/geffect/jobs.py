@@ -20,6 +20,7 @@ from geffect import slurm
 from geffect.errors import GeffectError, JobError, UnreachableError
 
 MIB = 2**20
+_GRACE, _PAUSE = 60.0, 2.0
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 # Jobs import this module as they start.
 _STARTED = time.monotonic()
@@ -203,8 +204,14 @@ def _claim(path: Path, name: str) -> dict:
 
 
 def _refuse_living(owner: dict, path: Path, name: str) -> None:
+    patience = time.monotonic() + _GRACE
     try:
-        if not alive(owner):
+        while alive(owner):
+            # A job that ran out of time is retried while Slurm is still clearing it away.
+            if alive(owner, _working) or time.monotonic() > patience:
+                break
+            time.sleep(_PAUSE)
+        else:
             return
     except UnreachableError as error:
         raise JobError(
@@ -216,6 +223,10 @@ def _refuse_living(owner: dict, path: Path, name: str) -> None:
         f"{name}: is being written by {describe(owner)}; wait for it, or end it ({stop}, or all "
         "that an ended run has left: ./restart)"
     )
+
+
+def _working(ids: list[str]) -> set[str]:
+    return slurm.alive(ids, ending=False)
 
 
 def _claim_file(path: Path, attempt: int) -> Path:

@@ -39,8 +39,8 @@ _LOG_CAUSES = {
 _TAIL = 64 * 1024
 
 
-def alive(ids: Iterable[str]) -> set[str]:
-    """Those of some jobs that wait, run, or are about to end.
+def alive(ids: Iterable[str], ending: bool = True) -> set[str]:
+    """Those of some jobs that wait or run, or (if `ending`) are about to end.
 
     Raises:
         UnreachableError: squeue gives no answer.
@@ -49,11 +49,12 @@ def alive(ids: Iterable[str]) -> set[str]:
     if not wanted:
         return set()
     try:
-        return _queue("--jobs", ",".join(wanted))
+        found = _queue("--jobs", ",".join(wanted))
     except UnreachableError as error:
         if "Invalid job id" in str(error):  # an answer: forgotten, so ended
             return set()
         raise
+    return {job for job, state in found.items() if ending or state != "COMPLETING"}
 
 
 def alive_by_name(names: Iterable[str]) -> set[str]:
@@ -63,7 +64,7 @@ def alive_by_name(names: Iterable[str]) -> set[str]:
         UnreachableError: squeue gives no answer.
     """
     wanted = sorted(set(names))
-    return _queue("--name", ",".join(wanted)) if wanted else set()
+    return set(_queue("--name", ",".join(wanted))) if wanted else set()
 
 
 def cancel(ids: Iterable[str]) -> None:
@@ -130,10 +131,10 @@ def _tail(log) -> list[str]:
         return []
 
 
-def _queue(*chosen: str) -> set[str]:
+def _queue(*chosen: str) -> dict[str, str]:
     shown = _answer("squeue", "--noheader", "--states", "all", "--format", "%A %T", *chosen)
     pairs = [line.split() for line in shown.splitlines() if line.strip()]
-    return {job for job, state in pairs if state not in _ENDED}
+    return {job: state for job, state in pairs if state not in _ENDED}
 
 
 def _answer(*command: str) -> str:

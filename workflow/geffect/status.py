@@ -67,7 +67,8 @@ class _Liveness:
         away = {r["slurm_job"] for r in running if r["slurm_job"] and r["host"] != here}
         self._error, self._alive = None, set()
         try:
-            self._alive = slurm.alive(away)
+            # What is about to end without having closed its record has been killed.
+            self._alive = slurm.alive(away, ending=False)
         except UnreachableError as error:
             self._error = error
 
@@ -136,7 +137,9 @@ def failures(found: list[Job]) -> str:
         accounting = f"; {error}"
     parts = []
     for job in bad:
-        record = job.record
+        record = dict(job.record)
+        if record["slurm_job"] and not record["slurm_log"]:
+            record["slurm_log"] = slurm.log_path(record["slurm_job"])
         why = record["error"] if job.state == "failed" else _death(record, known, accounting)
         lines = [
             f"{job.row} {job.stage}: {job.state} in attempt {record['attempt']}",
