@@ -13,6 +13,7 @@ include: "workflow/rules/unlearn.smk"
 include: "workflow/rules/geffect.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/status.smk"
 
 
 localrules:
@@ -33,5 +34,13 @@ rule cells:
         cell_targets(),
 
 
+onstart:
+    begin()
+
+
 onsuccess:
-    print(summary())
+    finish()
+
+
+onerror:
+    fail(log)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from geffect import status
 from geffect.effects.reweighting import reweighted
 
 NANO = Path(__file__).parent / "nano.yaml"
@@ -91,6 +92,20 @@ def test_everything_that_users_rely_on_is_there(run):
         assert {"cell", "settings", "data", "weights", "packages", "git"} <= set(record)
         assert not run.cell(cell, "checkpoints").exists(), "checkpoints are temporary"
     assert "tables/main.md" in run.log
+    made = pd.read_csv(run.path("tables/provenance.csv"))
+    assert made["stage"].value_counts().to_dict() == {
+        "evaluate": len(CELLS) + 2,
+        "unlearn": len(CELLS),
+    }
+    assert "WARNING" not in run.path("tables/main.md").read_text()
+
+
+def test_the_status_of_a_finished_run_is_done(run, capsys):
+    assert status.main([str(run.path("."))]) == 0
+    shown = capsys.readouterr().out
+    assert not any(word in shown for word in ("missing", "running", "failed", "killed"))
+    assert shown.count("diverged") == 2, "in its row and in the counts"
+    assert json.loads(run.path("grid.json").read_text())["runs"] == []
 
 
 def test_the_geffect_table_is_complete_and_adds_up(run):

@@ -236,3 +236,11 @@ def test_every_module_that_the_real_package_imports_is_reached():
             reached.add(path)
             waiting.extend(sources._imports(path))
     assert imported - {p.relative_to(root) for p in reached} == set()
+
+
+def test_how_a_job_is_run_and_found_again_does_not_count(package):
+    package.write("jobs.py", "VALUE = 1\n")
+    package.edit("deep.py", "def deep", "from geffect import jobs\n\n\ndef deep")
+    before = package.hash()
+    package.edit("jobs.py", "1", "2")
+    assert package.hash() == before

@@ -37,3 +37,11 @@ class ModelError(GeffectError):
 
 class NotFiniteError(ModelError):
     """A loss, gradient or weight is not finite."""
+
+
+class JobError(GeffectError):
+    """A job may not start: another one writes the same files, or a run is still alive."""
+
+
+class UnreachableError(GeffectError):
+    """Slurm, or a process on another host, cannot be asked from here."""

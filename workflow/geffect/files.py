@@ -14,6 +14,7 @@ from pathlib import Path
 from geffect.errors import DamagedError, DataError, DiskError
 
 MODEL_FILES = ("config.json", "*.safetensors")
+DIVERGED = "DIVERGED.json"  # in the place of weights that do not exist
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -23,14 +24,16 @@ def lacking(folder, patterns=MODEL_FILES) -> list[str]:
 
 
 @contextlib.contextmanager
-def written(path) -> Iterator[Path]:
+def written(path, partial=None) -> Iterator[Path]:
     """A name to write a file under, which becomes `path` when the block ends without error.
+
+    `partial` is that name; it has to be given where several processes may write at once.
 
     Raises:
         DiskError: the file system is full.
     """
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
+    partial = Path(partial or path.with_name(path.name + ".partial"))
     try:
         with _room(path):
             yield partial

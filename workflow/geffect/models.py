@@ -17,7 +17,6 @@ from geffect.errors import DamagedError, ModelError
 
 COMPONENTS = ("embed", "shallow", "middle", "deep", "lm")
 EOS = "<|endoftext|>"
-DIVERGED = "DIVERGED.json"
 MINIMUM_BLOCKS = 3
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -223,12 +222,12 @@ def trajectory(original, checkpoints, final, last: int | None) -> list[tuple[int
 def record_divergence(folder, step: int, reason: str) -> None:
     """Leaves a record in the place of weights that do not exist."""
     with files.written_folder(folder) as partial:
-        files.write_json({"step": step, "reason": reason}, partial / DIVERGED)
+        files.write_json({"step": step, "reason": reason}, partial / files.DIVERGED)
 
 
 def diverged(folder) -> dict | None:
     """The record of a diverged run in a model folder, or None."""
-    path = Path(folder) / DIVERGED
+    path = Path(folder) / files.DIVERGED
     return files.read_json(path) if path.is_file() else None
 
 

@@ -12,7 +12,8 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from geffect.errors import GeffectError
+from geffect import files, jobs
+from geffect.errors import DamagedError, GeffectError
 
 log = logging.getLogger("geffect")
 
@@ -21,37 +22,50 @@ _PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "pandas
 
 @contextlib.contextmanager
 def job(name: str, log_path, threads: int | None = None):
-    """Logs to stderr and to `log_path`, fixes torch's threads, turns errors into one line.
+    """Logs to stderr and to `log_path`, keeps the record beside it (`jobs.recorded`), fixes
+    torch's threads, turns errors into one line.
 
     The thread count comes from the configuration and never from the scheduler, since one thread
     and two give different bits.
 
     Raises:
-        SystemExit: with status 1, after a `GeffectError` was logged as one line.
+        SystemExit: with status 1, after a `GeffectError` was logged as one line; also where
+            another job that is still alive holds the same record.
     """
     Path(log_path).parent.mkdir(parents=True, exist_ok=True)
-    handlers = [logging.StreamHandler(sys.stderr), logging.FileHandler(log_path, mode="w")]
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter(f"[%(asctime)s {name}] %(message)s", "%H:%M:%S"))
-        log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
     started = time.monotonic()
+    with contextlib.ExitStack() as handlers:
+        handlers.enter_context(_logged_to(logging.StreamHandler(sys.stderr), name))
+        try:
+            with jobs.recorded(jobs.record_path(log_path), name):
+                # Only now: a job that is refused must not empty the log of the one at work.
+                file = logging.FileHandler(log_path, mode="w")
+                handlers.enter_context(_logged_to(file, name))
+                if threads is not None:
+                    _fix_threads(threads)
+                yield
+                log.info("done in %.1f s", time.monotonic() - started)
+        except GeffectError as error:
+            log.error("error: %s", error)
+            if isinstance(error, DamagedError) and _run_folder(log_path) in error.path.parents:
+                log.error("renamed to %s: the next run makes it anew", files.set_aside(error.path))
+            raise SystemExit(1) from None
+        except Exception:
+            log.exception("failed")
+            raise
+
+
+@contextlib.contextmanager
+def _logged_to(handler: logging.Handler, name: str):
+    handler.setFormatter(logging.Formatter(f"[%(asctime)s {name}] %(message)s", "%H:%M:%S"))
+    log.addHandler(handler)
     try:
-        if threads is not None:
-            _fix_threads(threads)
         yield
-        log.info("done in %.1f s", time.monotonic() - started)
-    except GeffectError as error:
-        log.error("error: %s", error)
-        raise SystemExit(1) from None
-    except Exception:
-        log.exception("failed")
-        raise
     finally:
-        for handler in handlers:
-            handler.close()
-            log.removeHandler(handler)
+        handler.close()
+        log.removeHandler(handler)
 
 
 def _fix_threads(threads: int) -> None:
@@ -102,9 +116,12 @@ def hash_folder(folder, pattern: str = "*.safetensors") -> dict[str, str]:
 
 def work(log_path) -> Path:
     """Where a job that logs to `results/RUN/logs/JOB.log` may leave its state: work/JOB."""
-    path = Path(log_path).with_suffix("")
-    logs = next(parent for parent in path.parents if parent.name == "logs")
-    return logs.with_name("work") / path.relative_to(logs)
+    run = _run_folder(log_path)
+    return run / "work" / Path(log_path).with_suffix("").relative_to(run / "logs")
+
+
+def _run_folder(log_path) -> Path:
+    return next(parent.parent for parent in Path(log_path).parents if parent.name == "logs")
 
 
 def made_of(inputs, params, wildcards) -> dict:
@@ -139,9 +156,12 @@ def _git(*arguments: str) -> str | None:
 
 
 def provenance() -> dict:
-    """Where and with what this process runs: git commit, package versions, host, device."""
+    """Where and with what this process runs: git commit, package versions, host, device, GPUs;
+    and what it took so far: wall seconds, peak memory (`jobs.usage`).
+    """
     import torch
 
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     status = _git("status", "--porcelain")
     dirty = None if status is None else bool(status)
     return {
@@ -149,5 +169,7 @@ def provenance() -> dict:
         "packages": packages(),
         "python": platform.python_version(),
         "host": socket.gethostname(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine(),
+        "device": gpu or platform.machine(),
+        "gpu": {"name": gpu, "count": torch.cuda.device_count()},
+        **jobs.usage(),
     }

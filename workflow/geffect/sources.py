@@ -10,20 +10,25 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+# What only says how a job is run and found again; no number depends on it.
+WITHOUT_EFFECT = ("jobs.py", "slurm.py")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def code_hash(*entries) -> str:
     """Hash of the syntax trees of the entry files and all of this package that they import.
 
+    Modules in `WITHOUT_EFFECT` are left out.
+
     Objective and regularizer files are found by name at run time, so a stage that uses one names
     it as an entry of its own.
     """
     reached: set[Path] = set()
+    blind = {PACKAGE / name for name in WITHOUT_EFFECT}
     waiting = [Path(entry).resolve() for entry in entries]
     while waiting:
         path = waiting.pop()
-        if path not in reached:
+        if path not in reached and path not in blind:
             reached.add(path)
             waiting.extend(_imports(path))
     digest = hashlib.sha256()

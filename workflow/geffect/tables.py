@@ -7,7 +7,10 @@ except that the reference models come first within their model and split.
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +42,7 @@ NINE_PARTS = {
     for dataset in ("retain", "real_authors", "world_facts")
     for metric in ("probability", "rouge", "truth_ratio")
 }
+USAGE = ["wall_seconds", "peak_memory_mib", "peak_gpu_mib"]
 PRIVACY = {
     "em_unlearn": ("em", "unlearn"),
     "em_retain": ("em", "retain"),
@@ -220,6 +224,71 @@ def privacy(metrics: pd.DataFrame) -> pd.DataFrame:
         ValueError: a column is lacking, or a row is there twice.
     """
     return _by_cell(metrics, PRIVACY)
+
+
+def provenance(records: Iterable[tuple[Mapping, str, Mapping]]) -> pd.DataFrame:
+    """What the rows of the tables were made by, where, and what it took.
+
+    Args:
+        records: (cell, stage, content of its provenance.json or evaluation.json).
+
+    Returns:
+        One row per record: CELL, `stage`, `git_commit`, `git_dirty`, the hashes `code` (missing
+        for evaluations), `settings` and `weights` (of the model that was left or evaluated),
+        `python` and a column per package with their versions, `host`, `device`, `gpus`,
+        `wall_seconds`, `peak_memory_mib`, `peak_gpu_mib`.
+    """
+    return pd.DataFrame(
+        [
+            {
+                **cell,
+                "stage": stage,
+                "git_commit": record["git"]["commit"],
+                "git_dirty": record["git"]["dirty"],
+                "code": record.get("code"),
+                "settings": _hash(record["settings"]),
+                "weights": _hash(record["weights"].get("unlearned", record["weights"])),
+                **_versions(record),
+                "host": record["host"],
+                "device": record["device"],
+                "gpus": record["gpu"]["count"],
+                **{name: record[name] for name in USAGE},
+            }
+            for cell, stage, record in records
+        ]
+    )
+
+
+def mixed_versions(records: Iterable[Mapping]) -> list[str]:
+    """A warning for each package that the records name in several versions.
+
+    Args:
+        records: contents of provenance.json and evaluation.json.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for record in records:
+        for package, version in _versions(record).items():
+            known = counts.setdefault(package, {})
+            known[version] = known.get(version, 0) + 1
+    return [
+        f"WARNING: made with several versions of {package}: "
+        + ", ".join(
+            f"{version} ({number} of {sum(known.values())} records)"
+            for version, number in sorted(known.items())
+        )
+        + "; provenance.csv names the rows."
+        for package, known in sorted(counts.items())
+        if len(known) > 1
+    ]
+
+
+def _versions(record: Mapping) -> dict[str, str]:
+    return {"python": record["python"], **dict(sorted(record["packages"].items()))}
+
+
+def _hash(content) -> str:
+    """The same for equal content, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _by_cell(metrics: pd.DataFrame, names: dict[str, tuple[str, str]]) -> pd.DataFrame:

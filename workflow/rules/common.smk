@@ -285,7 +285,7 @@ def table_files():
         f"{ROOT}/tables/{name}.{suffix}"
         for name in ("main", "utility", "privacy")
         for suffix in ("csv", "md", "tex")
-    ] + [f"{ROOT}/tables/{name}.csv" for name in ("metrics", "geffect")]
+    ] + [f"{ROOT}/tables/{name}.csv" for name in ("metrics", "geffect", "provenance")]
 
 
 def all_targets():
@@ -319,5 +319,6 @@ def summary():
         f"figures:         {ROOT}/figures/MODEL/SPLIT/*.pdf (.png)",
         f"G-effect data:   {fill(f'{CELL}/geffect.parquet', **vars(CONFIG.cells[0]))}, ...",
         f"                 {len(CONFIG.cells)} cells; cumulated: {ROOT}/tables/geffect.csv",
+        f"how it was made: {ROOT}/tables/provenance.csv",
     ]
     return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Tables and figures over all cells.
 
-tables   every cell's metrics, geffect and training log, the references' metrics -> tables/*
+tables   every cell's metrics, geffect and training log, the references' metrics, and how all
+         were made (provenance.json, evaluation.json) -> tables/*
 figures  the cells of one (model, split), the main table -> figures/{model}/{split}/*.pdf, *.png
 """
 
@@ -11,6 +12,9 @@ rule tables:
         geffect=per_cell(f"{CELL}/geffect.parquet"),
         training=per_cell(f"{CELL}/training.parquet"),
         references=per_reference(f"{REFERENCE}/metrics.parquet"),
+        provenance=per_cell(f"{CELL}/provenance.json"),
+        records=per_cell(f"{CELL}/evaluation.json"),
+        reference_records=per_reference(f"{REFERENCE}/evaluation.json"),
     output:
         tables=table_files(),
     log:

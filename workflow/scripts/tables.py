@@ -1,4 +1,4 @@
-"""Rule tables: the main table, utility, privacy, all metrics, and the cumulated G-effects."""
+"""Rule tables: the main table, utility, privacy, all metrics, cumulated G-effects, provenance."""
 
 import pandas as pd
 
@@ -19,7 +19,19 @@ def main(inputs, outputs, params, log):
         )
         geffect = pd.concat([frames.read(path) for path in inputs.geffect])
         status = tables.status(cells, [frames.read(path) for path in inputs.training])
-        notes = " ".join(params.notes)
+        records = [
+            (key, stage, files.read_json(path))
+            for keys, stage, paths in (
+                (references, "evaluate", inputs.reference_records),
+                (cells, "unlearn", inputs.provenance),
+                (cells, "evaluate", inputs.records),
+            )
+            for key, path in zip(keys, paths, strict=True)
+        ]
+        warnings = tables.mixed_versions([record for *_, record in records])
+        for warning in warnings:
+            runtime.log.warning(warning)
+        notes = " ".join([*params.notes, *warnings])
         path = {output.rpartition("/")[2]: output for output in outputs}
         for name, frame, caption in (
             ("main", tables.main_table(metrics, geffect, status), "Unlearning and retention."),
@@ -30,6 +42,7 @@ def main(inputs, outputs, params, log):
             tables.write(frame, *paths, caption=f"{caption} {notes}")
         files.write_text(metrics.to_csv(index=False), path["metrics.csv"])
         files.write_text(tables.cumulated(geffect).to_csv(index=False), path["geffect.csv"])
+        files.write_text(tables.provenance(records).to_csv(index=False), path["provenance.csv"])
         for output in outputs:
             runtime.log.info("wrote %s", output)
 

@@ -1,0 +1,63 @@
+"""What a process says of itself, and what a job does with what is damaged."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from geffect import frames, runtime
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(runtime.__file__).parents[1])}
+
+
+def test_provenance_names_what_a_number_may_depend_on_and_what_it_took():
+    found = runtime.provenance()
+    assert found["packages"]["torch"].startswith(torch.__version__.split("+")[0])
+    assert found["gpu"]["count"] == torch.cuda.device_count()
+    assert (found["gpu"]["name"] is None) == (not torch.cuda.is_available())
+    assert found["peak_memory_mib"] > 50, "torch alone takes more"
+    later = runtime.provenance()
+    for name in ("wall_seconds", "peak_memory_mib"):
+        assert later[name] >= found[name] > 0
+
+
+def test_memory_that_was_taken_and_given_back_counts():
+    code = (
+        "from geffect import jobs; before = jobs.usage()['peak_memory_mib']\n"
+        "taken = b'x' * (before + 200) * 2**20; del taken\n"
+        "assert before + 200 <= jobs.usage()['peak_memory_mib'] <= 2 * before + 300"
+    )
+    subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, check=True)
+
+
+def damaged(folder):
+    path = folder / "cells/a/table.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"PAR1")
+    return path
+
+
+def test_a_damaged_input_is_one_line_and_made_anew_by_the_next_run(tmp_path, capsys):
+    path = damaged(tmp_path)
+    with pytest.raises(SystemExit) as ended, runtime.job("tables", tmp_path / "logs/tables.log"):
+        frames.read(path)
+    assert ended.value.code == 1
+    assert not path.exists() and path.with_name("table.parquet.damaged").exists()
+    shown = capsys.readouterr().err
+    assert "table.parquet: is damaged" in shown and "Traceback" not in shown
+    assert (tmp_path / "logs/tables.log").read_text().count("error:") == 1
+
+
+def test_what_is_not_the_runs_own_is_never_moved(tmp_path):
+    path = damaged(tmp_path / "of_the_user")
+    with pytest.raises(SystemExit), runtime.job("tables", tmp_path / "run/logs/tables.log"):
+        frames.read(path)
+    assert path.exists()
+
+
+def test_the_state_of_a_job_lies_beside_its_logs(tmp_path):
+    log = tmp_path / "logs/unlearn/phi-1.5_forget05.log"
+    assert runtime.work(log) == tmp_path / "work/unlearn/phi-1.5_forget05"

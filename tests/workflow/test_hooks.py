@@ -1,0 +1,116 @@
+"""What Snakemake's hooks write and print: the manifest, the Slurm name, the table of failures."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geffect import jobs, status
+
+NANO = Path(__file__).resolve().parents[1] / "integration" / "nano.yaml"
+# Keeps what it was called with, and what the manifest said then; then refuses.
+SBATCH = """#!/bin/sh
+printf '%s\\n' "$@" > sbatch.called
+cp results/nano/grid.json sbatch.manifest
+echo 'sbatch: error: no such partition' >&2
+exit 1
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, checkout):
+    return checkout(tmp_path_factory.mktemp("hooks"))
+
+
+def snakemake(folder, *arguments, path=""):
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--configfile", NANO, "--cores", "1", *arguments],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(folder / "workflow"),
+            "PATH": f"{path}{os.environ['PATH']}",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+DATA = "results/nano/data/full.parquet"
+
+
+def test_a_failure_is_told_at_the_end_with_its_reason_and_its_log(folder):
+    script = folder / "workflow/scripts/data.py"
+    text = script.read_text()
+    broken = 'from geffect.errors import DataError\n        raise DataError("row 3: broken")'
+    script.write_text(text.replace("settings = params.settings", broken, 1))
+    result = snakemake(folder, "--", DATA)
+    script.write_text(text)
+    assert result.returncode == 1
+    found = result.stdout
+    assert "tables of data data: failed in attempt 1\n  why: row 3: broken\n" in found
+    assert "log: results/nano/logs/data.log" in found
+    assert "Snakemake's own log: " in found and ".snakemake/log/" in found
+    assert "main table:" not in found
+    assert status.main([str(folder / "results/nano")]) == 1
+
+
+def test_success_is_told_once_and_the_manifest_names_every_file_of_the_grid(folder):
+    result = snakemake(folder, "--", DATA)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("main table:") == 1
+    root = folder / "results/nano"
+    manifest = json.loads((root / "grid.json").read_text())
+    assert manifest["runs"] == []
+    groups = {group["name"]: group["rows"] for group in manifest["groups"]}
+    assert [len(rows) for rows in groups.values()] == [1, 1, 2, 2, 4, 2]
+    cell = groups["cells"][0]
+    assert cell["name"] == "nano-phi forget10 npo+kl seed3"
+    assert list(cell["stages"]) == ["unlearn", "geffect", "evaluate"]
+    home = "cells/nano-phi/forget10/npo+kl/seed3"
+    expected = ["model", "training.parquet", "draws.safetensors", "provenance.json"]
+    made = cell["stages"]["unlearn"]
+    assert made["files"] == [f"{home}/{name}" for name in expected], "checkpoints are temporary"
+    assert made["log"] == "logs/unlearn/nano-phi_forget10_npo+kl_seed3.log"
+    states = {job.stage: job.state for job in status.look(root)}
+    assert states.pop("data") == "done" and set(states.values()) == {"missing"}
+    assert jobs.read(root / "logs/data.json")["attempt"] == 2
+
+
+def test_measured_inside_the_run_a_cell_has_no_stage_of_its_own_for_it(folder):
+    settings = folder / "inside.yaml"
+    settings.write_text("geffect: {in_run: true}\nresults: inside\n")
+    shutil.rmtree(folder / "inside", ignore_errors=True)
+    result = snakemake(
+        folder, "--configfile", NANO, settings, "--", "inside/nano/data/full.parquet"
+    )
+    assert result.returncode == 0, result.stderr
+    manifest = json.loads((folder / "inside/nano/grid.json").read_text())
+    stages = manifest["groups"][4]["rows"][0]["stages"]
+    assert list(stages) == ["unlearn", "evaluate"]
+    assert any(name.endswith("geffect.parquet") for name in stages["unlearn"]["files"])
+
+
+def test_the_manifest_holds_the_name_of_the_slurm_jobs_before_the_first_is_sent(folder):
+    tools = folder / "tools"
+    tools.mkdir()
+    for name in ("sbatch", "squeue", "sacct", "sinfo", "scontrol"):
+        (tools / name).write_text(SBATCH if name == "sbatch" else "#!/bin/sh\n")
+        (tools / name).chmod(0o755)
+    slurm = ["--executor", "slurm", "--jobs", "1", "--slurm-status-command", "squeue"]
+    slurm += ["--slurm-init-seconds-before-status-checks", "1", "--slurm-no-account"]
+    resources = ["--default-resources", "slurm_partition=cpu"]
+    target = "results/nano/models/nano-phi/base/seed3/model"
+    result = snakemake(folder, *slurm, *resources, "--", target, path=f"{tools}{os.pathsep}")
+    assert result.returncode == 1
+    assert "no such partition" in result.stderr
+    called = (folder / "sbatch.called").read_text().splitlines()
+    (run,) = json.loads((folder / "sbatch.manifest").read_text())["runs"]
+    assert run["slurm_run"] == called[called.index("--job-name") + 1]
+    assert "--no-hooks" in called[-1], "else every job would write and tell the same"
+    assert "No job has recorded a failure." in result.stdout
