@@ -146,8 +146,11 @@ class Cluster:
         """Starts every daemon and waits until a job could run.
 
         Raises:
-            ClusterError: with the end of the log of what did not start; nothing is left running.
+            ClusterError: if the folder holds a cluster; with the end of the log of what did not
+                start, and then nothing is left running.
         """
+        if (self.folder / "slurm.conf").exists():
+            raise ClusterError(f"{self.folder} holds a cluster: stop it and delete the folder")
         self._write()
         try:
             self._start_munged()
@@ -233,19 +236,16 @@ class Cluster:
     def _start_database(self):
         user, data = getpass.getuser(), self.folder / "db"
         common = ["--no-defaults", f"--user={user}", f"--datadir={data}"]
-        if not any(data.iterdir()):
-            authentication = [
-                "--auth-root-authentication-method=socket",
-                f"--auth-root-socket-user={user}",
-                "--skip-test-db",
-            ]
-            with open(self.folder / "mariadbd.log", "w") as log:
-                subprocess.run(
-                    [_program("mariadb-install-db"), *common, *authentication],
-                    stdout=log,
-                    stderr=log,
-                    check=True,
-                )
+        install = [
+            _program("mariadb-install-db"),
+            *common,
+            "--auth-root-authentication-method=socket",
+            f"--auth-root-socket-user={user}",
+            "--skip-test-db",
+        ]
+        with open(self.folder / "mariadbd.log", "w") as log:
+            if subprocess.run(install, stdout=log, stderr=log, check=False).returncode != 0:
+                raise self._error("mariadb-install-db failed", "mariadbd")
         command = [_program("mariadbd"), *common, "--skip-networking"]
         socket_file = self.folder / "mariadb.sock"
         self._daemon("mariadbd", [*command, f"--socket={socket_file}"], socket_file.is_socket)
@@ -269,8 +269,7 @@ class Cluster:
         return self.run("sinfo", "-h", "-o", "%T").strip() in ("idle", "mixed", "allocated")
 
     def _daemon(self, name, command, ready, seconds: float = 60):
-        log = self.folder / f"{name}.log"
-        with open(log, "a") as output:
+        with open(self.folder / f"{name}.log", "a") as output:
             process = subprocess.Popen(
                 command,
                 env={
@@ -288,9 +287,13 @@ class Cluster:
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 state = "did not get ready" if process.poll() is None else "ended"
-                tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-                raise ClusterError(f"{name} {state}; the end of {log}:\n{tail}")
+                raise self._error(f"{name} {state}", name)
             time.sleep(0.05)
+
+    def _error(self, what, name) -> ClusterError:
+        log = self.folder / f"{name}.log"
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+        return ClusterError(f"{what}; the end of {log}:\n{tail}")
 
     def _end(self, name, sign=signal.SIGTERM, seconds: float = 20):
         started = self.folder / f"{name}.started"

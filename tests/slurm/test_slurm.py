@@ -169,6 +169,12 @@ def test_a_failed_start_says_why_and_leaves_no_process_behind(tmp_path, monkeypa
     assert processes_of(tmp_path / "slurm") == []
 
 
+def test_a_folder_that_holds_a_cluster_is_refused(slurm):
+    with pytest.raises(ClusterError, match="stop it and delete the folder"):
+        Cluster(slurm.folder).start()
+    assert "UP" in slurm.run("scontrol", "ping")
+
+
 def test_two_clusters_run_beside_one_another(slurm, tmp_path):
     with Cluster(tmp_path / "other") as other:
         for one in (slurm, other):
