@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # pip compiles thousands of modules that nothing imports; those that are get compiled on import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test bench lint format
+.PHONY: demo test test-slurm bench lint format
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,9 @@ demo: .venv/installed
 
 test: .venv/dev
 	$(BIN)/python -m pytest
+
+test-slurm: .venv/dev
+	$(BIN)/python -m pytest -m slurm
 
 bench: .venv/installed
 	$(BIN)/python bench/engine.py

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checkout import Checkout
+from cluster import missing
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EOS = 0  # of models without a tokenizer
@@ -34,6 +36,9 @@ def pytest_collection_modifyitems(items):
     """Skips, with a reason, what this machine cannot run."""
     if not os.environ.get("GEFFECT_TOFU"):
         _skip(items, "tofu", "GEFFECT_TOFU does not name TOFU's folder")
+    for marker, accounting in (("slurm", False), ("accounting", True)):
+        if lacking := missing(accounting):
+            _skip(items, marker, f"no private Slurm; not installed: {', '.join(lacking)}")
     if any("gpu" in item.keywords for item in items):
         import torch
 
@@ -290,3 +295,11 @@ def checkout():
         return folder
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def local_run(tmp_path_factory, checkout):
+    """A finished run of the nano configuration on this machine; whoever edits it undoes that."""
+    finished = Checkout(checkout(tmp_path_factory.mktemp("local")))
+    finished.log = finished.snakemake("--cores", 2)
+    return finished

@@ -2,79 +2,22 @@
 
 import json
 import os
-import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from checkout import CELLS, TABLES
 
 from geffect import status
 from geffect.effects.reweighting import reweighted
 
-NANO = Path(__file__).parent / "nano.yaml"
-CELLS = ["npo+kl", "wga+nll", "rmu+rr", "ga_exploding+none"]
 FINITE = CELLS[:-1]
-TABLES = ("geffect", "risk", "instances", "tokens")
-
-
-class Checkout:
-    """A copy of the repository in which files may be edited, and its runs."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def snakemake(self, *arguments, expect=0, more_config=()) -> str:
-        configuration = ["--configfile", str(NANO), *more_config]
-        result = subprocess.run(
-            [sys.executable, "-m", "snakemake", *configuration, *map(str, arguments)],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(self.folder / "workflow")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        output = result.stdout + result.stderr
-        assert result.returncode == expect, output
-        return output
-
-    def planned(self, *arguments) -> dict[str, set[str]]:
-        """Rule -> the cells (or "") of the jobs that a dry run plans."""
-        output = self.snakemake("-n", "--cores", 2, *arguments)
-        jobs: dict[str, set[str]] = {}
-        rule = None
-        for line in output.splitlines():
-            if found := re.match(r"(?:local)?rule (\w+):", line):
-                rule = found[1]
-                jobs[rule] = jobs.get(rule, set())
-            elif found := re.match(r"    output: \S*?/cells/\S+?/\S+?/(\S+?)/", line):
-                jobs[rule].add(found[1])
-        jobs.pop("all", None)
-        return jobs
-
-    def path(self, name: str, root="results") -> Path:
-        return self.folder / root / "nano" / name
-
-    def cell(self, cell: str, name: str, root="results") -> Path:
-        return self.path(f"cells/nano-phi/forget10/{cell}/seed3/{name}", root)
-
-    def edit(self, name: str, old: str, new: str):
-        """Replaces text in a file of the copy; returns a function that undoes it."""
-        path = self.folder / name
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-        return lambda: path.write_text(text)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, checkout):
-    finished = Checkout(checkout(tmp_path_factory.mktemp("chain")))
-    finished.log = finished.snakemake("--cores", 2)
-    return finished
+def run(local_run):
+    return local_run
 
 
 def test_everything_that_users_rely_on_is_there(run):

@@ -1,0 +1,60 @@
+"""A copy of the repository, and the nano configuration that its runs use."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+NANO = Path(__file__).parent / "integration/nano.yaml"
+CELLS = ["npo+kl", "wga+nll", "rmu+rr", "ga_exploding+none"]
+TABLES = ("geffect", "risk", "instances", "tokens")
+
+
+class Checkout:
+    """A copy of the repository in which files may be edited, and its runs."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def snakemake(self, *arguments, expect=0, more_config=()) -> str:
+        configuration = ["--configfile", str(NANO), *more_config]
+        result = subprocess.run(
+            [sys.executable, "-m", "snakemake", *configuration, *map(str, arguments)],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(self.folder / "workflow")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        output = result.stdout + result.stderr
+        assert result.returncode == expect, output
+        return output
+
+    def planned(self, *arguments) -> dict[str, set[str]]:
+        """Rule -> the cells (or "") of the jobs that a dry run plans."""
+        output = self.snakemake("-n", "--cores", 2, *arguments)
+        jobs: dict[str, set[str]] = {}
+        rule = None
+        for line in output.splitlines():
+            if found := re.match(r"(?:local)?rule (\w+):", line):
+                rule = found[1]
+                jobs[rule] = jobs.get(rule, set())
+            elif found := re.match(r"    output: \S*?/cells/\S+?/\S+?/(\S+?)/", line):
+                jobs[rule].add(found[1])
+        jobs.pop("all", None)
+        return jobs
+
+    def path(self, name: str, root="results") -> Path:
+        return self.folder / root / "nano" / name
+
+    def cell(self, cell: str, name: str, root="results") -> Path:
+        return self.path(f"cells/nano-phi/forget10/{cell}/seed3/{name}", root)
+
+    def edit(self, name: str, old: str, new: str):
+        """Replaces text in a file of the copy; returns a function that undoes it."""
+        path = self.folder / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        return lambda: path.write_text(text)
