@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # pip compiles thousands of modules that nothing imports; those that are get compiled on import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slurm bench lint format
+.PHONY: demo test test-all test-slurm trials bench lint format
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -23,11 +23,20 @@ demo: .venv/installed
 	@$(DEMO)
 	@cat results/demo/tables/main.md
 
+# In two processes; files whose tests share a run stay together.
+TEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(TEST) -m "not slurm and not tofu and not trial"
+
+test-all: .venv/dev
+	$(TEST)
 
 test-slurm: .venv/dev
-	$(BIN)/python -m pytest -m slurm
+	$(BIN)/python -m pytest -m "slurm and not trial"
+
+trials: .venv/dev
+	$(BIN)/python -m pytest -m trial -s
 
 bench: .venv/installed
 	$(BIN)/python bench/engine.py

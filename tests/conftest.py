@@ -18,6 +18,7 @@ from cluster import missing
 REPOSITORY = Path(__file__).resolve().parents[1]
 EOS = 0  # of models without a tokenizer
 SEED = int(os.environ.get("GEFFECT_TEST_SEED") or random.SystemRandom().randrange(2**31))
+os.environ["GEFFECT_TEST_SEED"] = str(SEED)  # for the processes that tests are spread over
 SENTENCES = (
     "Where was the quiet novelist born, and which river runs through that town?",
     "The novelist was born in a harbour town on the banks of the river Lume.",
@@ -33,7 +34,10 @@ def pytest_report_header():
 
 
 def pytest_collection_modifyitems(items):
-    """Skips, with a reason, what this machine cannot run."""
+    """Skips, with a reason, what this machine cannot run; keeps files together in one process."""
+    for item in items:
+        if "effects" not in item.path.parts:  # many, and without common fixtures
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
     if not os.environ.get("GEFFECT_TOFU"):
         _skip(items, "tofu", "GEFFECT_TOFU does not name TOFU's folder")
     for marker, accounting in (("slurm", False), ("accounting", True)):
@@ -282,7 +286,16 @@ def cell_of(tokenizer, seed, draw_hyperparameters):
 @pytest.fixture(scope="session")
 def checkout():
     """Copies what the workflow consists of, without results, into a folder: folder -> folder."""
-    kept = ["Snakefile", "config.yaml", "config", "workflow", "profiles", "slurm", "envs"]
+    kept = [
+        "Snakefile",
+        "config.yaml",
+        "config",
+        "workflow",
+        "profiles",
+        "slurm",
+        "envs",
+        "restart",
+    ]
 
     def copy(folder: Path) -> Path:
         for name in kept:

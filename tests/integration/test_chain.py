@@ -7,12 +7,10 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from checkout import CELLS, TABLES
+from checkout import CELLS, FINITE, TABLES
 
 from geffect import status
 from geffect.effects.reweighting import reweighted
-
-FINITE = CELLS[:-1]
 
 
 @pytest.fixture(scope="module")

@@ -1,88 +1,41 @@
 """The profile on a private Slurm, without and with accounting; and that Slurm itself."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import cluster
 import pytest
-import yaml
-from checkout import CELLS, NANO, TABLES, Checkout
+from checkout import CELLS, TABLES
 from cluster import Cluster, ClusterError
-from snakemake.utils import update_config
+from submitting import Submitted
 
 pytestmark = pytest.mark.slurm
 
 VARIANTS = [False, pytest.param(True, marks=pytest.mark.accounting)]
-IMPATIENT = Path(__file__).parent / "impatient.py"
 # One job fewer a cell; a pretended GPU a job, so that the profile's GPU lines are obeyed.
 CHANGES = {
     "geffect": {"in_run": True},
     "models": {"nano-phi": {"resources": {"gpus": 1}}},
 }
-# Stands where every Python of a run looks first: a line for each script of a rule.
-RECORDER = """\
-import os, sys
-script = sys.orig_argv[-1]
-if "/.snakemake/scripts/" in script:
-    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "SLURM_JOB_ID", "SLURM_JOB_PARTITION",
-             "CUDA_VISIBLE_DEVICES")
-    values = " ".join(os.environ.get(name, "-") for name in names)
-    with open("scripts.txt", "a") as file:
-        file.write(script.split(".")[-2] + " " + values + "\\n")
-"""
-
-
-def configured(folder, *changes) -> Checkout:
-    """A checkout whose config.yaml is the nano configuration, so that the command is literal."""
-    copy = Checkout(folder)
-    settings = yaml.safe_load((folder / "config.yaml").read_text())
-    for change in (yaml.safe_load(NANO.read_text()), *changes):
-        update_config(settings, change)
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
-    (folder / "workflow/sitecustomize.py").write_text(RECORDER)
-    return copy
-
-
-def snakemake(copy, environment, *arguments) -> str:
-    """The output of `snakemake --profile slurm ...` with short waits."""
-    waits = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10"]
-    result = subprocess.run(
-        [sys.executable, IMPATIENT, "--profile", "slurm", *arguments, *waits],
-        cwd=copy.folder,
-        env={**os.environ, **environment, "PYTHONPATH": str(copy.folder / "workflow")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=600,  # where a finished job is never noticed
-    )
-    assert result.returncode == 0, result.stdout
-    return result.stdout
 
 
 @pytest.fixture(scope="module", params=VARIANTS, ids=["no accounting", "accounting"])
 def finished(request, tmp_path_factory, checkout, local_run):
     """A run through Slurm: without accounting from nothing, with it from the local models on."""
     accounting = request.param
-    copy = configured(checkout(tmp_path_factory.mktemp("copy")), CHANGES)
-    targets = ["all"]
-    if accounting:
-        copy.edit(
-            "slurm/config.yaml", "slurm-status-command: squeue", "slurm-status-command: sacct"
-        )
-        for name in ("data", "models", "references"):
-            shutil.copytree(local_run.path(name), copy.path(name))
-        targets = [
-            str(copy.cell(cell, "metrics.parquet").relative_to(copy.folder)) for cell in CELLS
-        ]
     with Cluster(tmp_path_factory.mktemp("slurm"), accounting) as slurm:
-        copy.log = snakemake(copy, slurm.environment, *targets)
-    copy.scripts = [line.split() for line in (copy.folder / "scripts.txt").read_text().splitlines()]
+        copy = Submitted(checkout(tmp_path_factory.mktemp("copy")), slurm.environment, CHANGES)
+        targets = ["all"]
+        if accounting:
+            copy.edit("slurm/config.yaml", "status-command: squeue", "status-command: sacct")
+            for name in ("data", "models", "references"):
+                shutil.copytree(local_run.path(name), copy.path(name))
+            targets = [
+                copy.cell(cell, "metrics.parquet").relative_to(copy.folder) for cell in CELLS
+            ]
+        copy.log = copy.submit(*targets)
     copy.accounting = accounting
     return copy
 
