@@ -127,23 +127,40 @@ def test_killed_at_random_steps_a_cell_ends_as_the_uninterrupted_one(run, undist
     report("kill -9 of the process, twice", repeated_steps=again, ends="equal")
 
 
-def test_snakemake_is_killed_and_restarted(run, undisturbed, report):
-    copy = run(models=False)
-    process = copy.start("all", **SLOW)
+def kill_and_restart(copy, *targets) -> tuple[list[str], list[str]]:
+    """The rules of the scripts that started before and after Snakemake was killed in a cell."""
+    process = copy.start(*targets, **SLOW)
     copy.at_work(CELL, EVERY)
     process.kill()
     process.wait()
     before = [line[0] for line in copy.scripts]
     orphan = copy.record(CELL)["slurm_job"]
-    copy.finish(copy.start("all", command=[str(copy.folder / "restart")], **SLOW))
-    after = [line[0] for line in copy.scripts][len(before) :]
+    copy.finish(copy.start(*targets, command=[str(copy.folder / "restart")], **SLOW))
+    logs = [
+        p.read_text(errors="replace") for p in copy.folder.rglob(f"slurm_logs/*/*/{orphan}.log")
+    ]
+    assert len(logs) == 1 and "CANCELLED" in logs[0]
+    return before, [line[0] for line in copy.scripts][len(before) :]
+
+
+def test_snakemake_is_killed_and_restarted(run, undisturbed, report):
+    copy = run()
+    copy.submit(target(copy, OTHER))
+    _, after = kill_and_restart(copy, "cells")
+    assert_same(copy, undisturbed)
+    assert after == ["unlearn_measured", "evaluate"], "the other cell was complete"
+    report("kill -9 of Snakemake, ./restart", computed_again=str(after), ends="equal")
+
+
+@trial
+def test_snakemake_is_killed_and_restarted_in_the_whole_chain(run, undisturbed, report):
+    copy = run(models=False)
+    before, after = kill_and_restart(copy, "all")
     assert_same(copy, undisturbed)
     complete = {"data", "base_training", "finetune"}
     assert complete <= set(before) and not complete & set(after)
     assert after.count("unlearn_measured") <= 2 and after.count("tables") == 1
-    cancelled = copy.folder.glob(f"results/slurm_logs/**/{orphan}.log")
-    assert any("CANCELLED" in path.read_text(errors="replace") for path in cancelled)
-    report("kill -9 of Snakemake, ./restart", computed_again=str(after), ends="equal")
+    report("the same in the whole chain", computed_again=str(after), ends="equal")
 
 
 @trial
