@@ -33,6 +33,7 @@ def pytest_report_header():
     return f"GEFFECT_TEST_SEED={SEED}"
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(items):
     """Skips, with a reason, what this machine cannot run; keeps files together in one process."""
     for item in items:

@@ -144,12 +144,15 @@ def test_one_core_gives_the_same_bytes_and_a_cell_can_be_asked_for_by_path(run):
         assert first.read_bytes() == second.read_bytes(), name
 
 
-def test_measured_inside_the_run_the_tables_are_the_same_and_no_checkpoint_is_written(run):
+def test_measured_inside_the_run_the_tables_are_the_same_and_no_weights_stay(run):
     cells = ["npo+kl", "ga_exploding+none"]
-    wanted = [f"inside/nano/cells/nano-phi/forget10/{cell}/seed3/geffect.parquet" for cell in cells]
-    for name in ("data", "models"):
+    cell = "inside/nano/cells/nano-phi/forget10/{}/seed3/{}.parquet"
+    wanted = [cell.format(name, "geffect") for name in cells] + [cell.format("npo+kl", "metrics")]
+    for name in ("data", "models", "references"):
         shutil.copytree(run.path(name), run.path(name, "inside"))
-    (run.folder / "inside.yaml").write_text("geffect: {in_run: true}\nresults: inside\n")
+    (run.folder / "inside.yaml").write_text(
+        "geffect: {in_run: true}\nkeep_models: false\nresults: inside\n"
+    )
     output = run.snakemake("--cores", 2, "--", *wanted, more_config=["inside.yaml"])
     assert "rule unlearn_measured" in output and "rule geffect" not in output
     assert "rule finetune" not in output
@@ -158,6 +161,9 @@ def test_measured_inside_the_run_the_tables_are_the_same_and_no_checkpoint_is_wr
             first, second = (run.cell(cell, f"{name}.parquet", r) for r in ("results", "inside"))
             assert first.read_bytes() == second.read_bytes(), (cell, name)
         assert not run.cell(cell, "checkpoints", "inside").exists()
+    evaluated = [run.cell("npo+kl", "metrics.parquet", root) for root in ("results", "inside")]
+    assert evaluated[0].read_bytes() == evaluated[1].read_bytes()
+    assert not run.cell("npo+kl", "model", "inside").exists(), "weights go once they are evaluated"
 
 
 def test_all_metrics_stand_with_their_intervals_in_one_table(run):

@@ -289,6 +289,21 @@ def test_an_only_that_leaves_nothing_or_is_misspelt_is_an_error(raw, only):
         Config(raw | {"only": only}).selected()
 
 
+def test_a_stage_may_ask_for_other_resources_than_its_model(raw):
+    config = Config(raw)
+    assert config.resources("llama-2-7b", "unlearn") == {
+        "gpus": 4,
+        "mem_mb": 128000,
+        "runtime": 1440,
+    }
+    assert config.resources("llama-2-7b", "evaluate")["gpus"] == 1
+    phi = config.resources("phi-1_5", "evaluate")
+    assert phi == config.resources("phi-1_5", "geffect") | {"runtime": 120}
+    raw["models"]["phi-1_5"]["resources"]["stages"] = {"train": {"gpus": 2}}
+    with pytest.raises(ConfigError, match="train"):
+        Config(raw)
+
+
 def test_a_cell_named_twice_is_run_once(raw):
     once = Config(raw).cells
     raw["grid"] = [*raw["grid"], *raw["grid"]]

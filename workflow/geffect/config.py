@@ -105,6 +105,11 @@ class Config:
             raise ConfigError(f"models.{model}.path: {path}: num_hidden_layers is no integer")
         return layers
 
+    def resources(self, model: str, stage: str) -> dict:
+        """`gpus`, `mem_mb` and `runtime` (minutes) of a stage: the model's, or the stage's own."""
+        entry = dict(self.model(model)["resources"])
+        return entry | entry.pop("stages", {}).get(stage, {})
+
     def template(self, model: str) -> dict:
         """Arguments of `templates.Template` for a model."""
         entry = self.raw["templates"][self.model(model)["template"]]

@@ -196,19 +196,16 @@ def hashed(script, *files):
     return code_hash(WORKFLOW / "scripts" / f"{script}.py", *files)
 
 
-def by_model():
-    """What a job of a model asks for: GPUs, and MiB and minutes that grow with its retries."""
+def resources_of(stage):
+    """What a stage of a model asks for: GPUs, and MiB and minutes that grow with its retries."""
 
-    def grows(name):
-        return (
-            lambda wildcards, attempt: attempt
-            * CONFIG.model(wildcards.model)["resources"][name]
-        )
+    def asked(wildcards, name):
+        return CONFIG.resources(wildcards.model, stage)[name]
 
     return dict(
-        gpu=lambda wildcards: CONFIG.model(wildcards.model)["resources"]["gpus"],
-        mem_mb=grows("mem_mb"),
-        runtime=grows("runtime"),
+        gpu=lambda wildcards: asked(wildcards, "gpus"),
+        mem_mb=lambda wildcards, attempt: attempt * asked(wildcards, "mem_mb"),
+        runtime=lambda wildcards, attempt: attempt * asked(wildcards, "runtime"),
     )
 
 

@@ -27,7 +27,7 @@ rule evaluate:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
     resources:
-        **by_model(),
+        **resources_of("evaluate"),
     params:
         template=lambda w: CONFIG.template(w.model),
         evaluation=config["evaluation"],

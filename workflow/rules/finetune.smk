@@ -23,7 +23,7 @@ rule base_training:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
     resources:
-        **by_model(),
+        **resources_of("base_training"),
     params:
         architecture=lambda w: CONFIG.model(w.model)["architecture"],
         config=lambda w: CONFIG.model(w.model)["config"],
@@ -52,7 +52,7 @@ rule finetune:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
     resources:
-        **by_model(),
+        **resources_of("finetune"),
     params:
         template=lambda w: CONFIG.template(w.model),
         training=lambda w: CONFIG.training(w.model, "finetune"),

@@ -25,7 +25,7 @@ if not config["geffect"]["in_run"]:
             "../../envs/geffect.yaml"
         threads: config["compute"]["threads"]
         resources:
-            **by_model(),
+            **resources_of("geffect"),
         params:
             **cell_params(),
             **geffect_params(),

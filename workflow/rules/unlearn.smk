@@ -26,7 +26,7 @@ if config["geffect"]["in_run"]:
             "../../envs/geffect.yaml"
         threads: config["compute"]["threads"]
         resources:
-            **by_model(),
+            **resources_of("unlearn_measured"),
         params:
             **cell_params(),
             **unlearn_params(),
@@ -55,7 +55,7 @@ else:
             "../../envs/geffect.yaml"
         threads: config["compute"]["threads"]
         resources:
-            **by_model(),
+            **resources_of("unlearn"),
         params:
             **cell_params(),
             **unlearn_params(),
