@@ -23,8 +23,8 @@ demo: .venv/installed
 	@$(DEMO)
 	@cat results/demo/tables/main.md
 
-# In two processes; files whose tests share a run stay together.
-TEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# In two processes, a file at a time (its tests may share a run), the long ones of integration first.
+TEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: .venv/dev
 	$(TEST) -m "not slurm and not tofu and not trial"

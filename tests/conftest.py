@@ -33,14 +33,8 @@ def pytest_report_header():
     return f"GEFFECT_TEST_SEED={SEED}"
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(items):
-    """Skips, with a reason, what this machine cannot run; keeps files together in one process."""
-    for item in items:
-        if "local_run" in item.fixturenames or "slurm" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("local run"))
-        elif "effects" not in item.path.parts:  # many, and without common fixtures
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    """Skips, with a reason, what this machine cannot run."""
     if not os.environ.get("GEFFECT_TOFU"):
         _skip(items, "tofu", "GEFFECT_TOFU does not name TOFU's folder")
     for marker, accounting in (("slurm", False), ("accounting", True)):
