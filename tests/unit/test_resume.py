@@ -225,3 +225,11 @@ def test_only_safetensors_json_and_parquet_are_written(saved):
     resume, _ = saved
     suffixes = {p.suffix for p in resume.folder.rglob("*") if p.is_file()}
     assert suffixes <= {".safetensors", ".json", ".parquet"}
+
+
+def test_dropped_states_leave_what_else_is_in_the_folder_until_it_starts_anew(saved):
+    resume, _ = saved
+    (resume.folder / "checkpoints").mkdir()
+    resume.drop()
+    assert [p.name for p in resume.folder.iterdir()] == ["checkpoints"]
+    assert resume.load() is None and not resume.folder.exists()

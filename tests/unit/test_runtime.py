@@ -61,3 +61,10 @@ def test_what_is_not_the_runs_own_is_never_moved(tmp_path):
 def test_the_state_of_a_job_lies_beside_its_logs(tmp_path):
     log = tmp_path / "logs/unlearn/phi-1.5_forget05.log"
     assert runtime.work(log) == tmp_path / "work/unlearn/phi-1.5_forget05"
+
+
+def test_the_hash_of_a_folder_is_of_its_files(tmp_path):
+    # Hub downloads leave a hidden folder among the files.
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    assert list(runtime.hash_folder(tmp_path, "*")) == ["config.json"]

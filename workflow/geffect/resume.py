@@ -95,6 +95,11 @@ class Resume:
         for path in older:
             shutil.rmtree(path)
 
+    def drop(self) -> None:
+        """Removes the states: a job that is killed from here on starts anew."""
+        for path in self._states():
+            shutil.rmtree(path)
+
     def clear(self) -> None:
         """Removes the folder: the run is done, or starts anew."""
         if self.folder.exists():

@@ -111,7 +111,7 @@ def sha256(path) -> str:
 
 def hash_folder(folder, pattern: str = "*.safetensors") -> dict[str, str]:
     """SHA-256 of each matching file of a folder, by name."""
-    return {p.name: sha256(p) for p in sorted(Path(folder).glob(pattern))}
+    return {p.name: sha256(p) for p in sorted(Path(folder).glob(pattern)) if p.is_file()}
 
 
 def work(log_path) -> Path:

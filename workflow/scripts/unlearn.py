@@ -20,8 +20,10 @@ def main(inputs, output, params, wildcards, log, work):
             Path(work, "checkpoints"), settings.steps(len(cell.forget))
         )
         outcome = run.train(settings, params.checkpoint_every, checkpoints, what, resume)
-        checkpoints.move(output.checkpoints)
         run.save(outcome, output, made_of)
+        # What is moved goes with the outputs of a killed job, so no state may outlive the move.
+        resume.drop()
+        checkpoints.move(output.checkpoints)
         resume.clear()
 
 
