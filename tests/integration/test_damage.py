@@ -98,12 +98,15 @@ def test_a_full_disk_is_said_and_with_room_the_run_goes_on(checkout, local_run, 
     try:
         for name in names:
             shutil.copytree(local_run.path(name), run.path(name))
-        wanted = run.cell(CELL, "metrics.parquet").relative_to(run.folder)
-        output = snakemake(run, "--", wanted, expect=1)
+        wanted = [
+            run.cell(CELL, f"{name}.parquet").relative_to(run.folder)
+            for name in ("metrics", "geffect")
+        ]
+        output = snakemake(run, "--", *wanted, expect=1)
         assert any("the disk is full" in line for line in errors(output))
         assert not list(run.path("cells").rglob("model/*"))
         subprocess.run([*mount, f"remount,size={used + 50_000_000}"], check=True)
-        snakemake(run, "--rerun-incomplete", "--", wanted)
+        snakemake(run, "--rerun-incomplete", "--", *wanted)
         for name in (*TABLES, "training", "metrics", "samples"):
             paths = [r.cell(CELL, f"{name}.parquet") for r in (run, local_run)]
             assert paths[0].read_bytes() == paths[1].read_bytes(), name

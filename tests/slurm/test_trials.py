@@ -237,38 +237,27 @@ def test_a_cell_that_never_has_enough_memory_is_reported_and_the_other_is_made(r
 
 
 @trial
-def test_a_lost_node(run, slurm, undisturbed, report):
-    copy = run()
-    process = copy.start("cells", **SLOW)
-    copy.at_work(CELL, EVERY)
-    slurm.lose_node()
-    time.sleep(5)
-    slurm.start_node()
-    copy.finish(process)
-    assert_same(copy, undisturbed)
-    report("slurmd and its jobs killed, started again", ends="equal")
-
-
-@trial
-def test_slurmd_is_stopped_and_started_beside_running_jobs(run, slurm, undisturbed, report):
-    copy = run()
-    process = copy.start("cells", **SLOW)
-    copy.at_work(CELL, EVERY)
-    slurm.stop_node()
-    time.sleep(5)
-    slurm.start_node()
-    copy.finish(process)
-    assert_same(copy, undisturbed)
-    report("slurmd stopped and started", ends="equal")
-
-
-@trial
-@pytest.mark.parametrize("accounting", [False, True], ids=["no accounting", "accounting"])
-def test_the_demos_grid_has_the_bytes_of_a_local_run(
-    accounting, tmp_path, tmp_path_factory, checkout, report
+@pytest.mark.parametrize("end", ["lose_node", "stop_node"])
+def test_slurmd_ends_with_its_jobs_or_beside_them_and_starts_again(
+    end, run, slurm, undisturbed, report
 ):
+    copy = run()
+    process = copy.start("cells", **SLOW)
+    copy.at_work(CELL, EVERY)
+    getattr(slurm, end)()
+    time.sleep(5)
+    slurm.start_node()
+    copy.finish(process)
+    assert_same(copy, undisturbed)
+    what = {"lose_node": "slurmd and its jobs killed", "stop_node": "slurmd stopped"}[end]
+    started = copy.attempts()
+    report(f"{what}, started again", updates_of_each_process=started, ends="equal")
+
+
+@pytest.fixture(scope="module")
+def local_demo(tmp_path_factory, checkout):
+    """A finished local run of the demo, and how many seconds it took."""
     local = Checkout(checkout(tmp_path_factory.mktemp("local")))
-    demo = yaml.safe_load((local.folder / "config/demo.yaml").read_text())
     started = time.monotonic()
     subprocess.run(
         ["snakemake", "--configfile", "config/demo.yaml", "--cores", "2", "--quiet", "rules"],
@@ -276,7 +265,16 @@ def test_the_demos_grid_has_the_bytes_of_a_local_run(
         env={**os.environ, "PYTHONPATH": str(local.folder / "workflow")},
         check=True,
     )
-    here = time.monotonic() - started
+    return local, time.monotonic() - started
+
+
+@trial
+@pytest.mark.parametrize("accounting", [False, True], ids=["no accounting", "accounting"])
+def test_the_demos_grid_has_the_bytes_of_a_local_run(
+    accounting, local_demo, tmp_path, tmp_path_factory, checkout, report
+):
+    local, here = local_demo
+    demo = yaml.safe_load((local.folder / "config/demo.yaml").read_text())
     (tmp_path / "copy").mkdir()
     with Cluster(tmp_path_factory.mktemp("slurm"), accounting) as slurm:
         copy = Submitted(checkout(tmp_path / "copy"), slurm.environment, demo)

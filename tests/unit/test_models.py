@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 import torch
 
-from geffect import files, models
+from geffect import models
 from geffect.errors import ModelError
 from geffect.models import Checkpoints, component_map, thirds, trajectory
 
@@ -200,7 +200,7 @@ def test_record_of_divergence_replaces_an_older_model_and_the_reverse(saved, tok
     model, folder = saved()
     assert models.diverged(folder) is None
     models.record_divergence(folder, 1, "why")
-    assert [p.name for p in folder.iterdir()] == [files.DIVERGED]
+    assert [p.name for p in folder.iterdir()] == [models.DIVERGED]
     models.save(model, tokenizer, folder)
     assert models.diverged(folder) is None
     models.load(folder, "cpu")

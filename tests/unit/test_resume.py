@@ -9,10 +9,10 @@ import pytest
 import torch
 from settings import PAPER
 
-from geffect import models, training
+from geffect import models, runtime, training
 from geffect.effects.measurement import Measurement
 from geffect.errors import DiskError
-from geffect.resume import Resume, State, fingerprint
+from geffect.resume import Resume, State
 from geffect.unlearning import Run
 
 SETTINGS = dataclasses.replace(PAPER, batch_size=4, micro_batch_size=2, learning_rate=1e-3)
@@ -213,11 +213,16 @@ def test_tensors_are_split_into_files_and_come_back(saved, monkeypatch, rng):
     assert all(torch.equal(found[name], tensors[name]) for name in tensors)
 
 
-def test_the_fingerprint_follows_every_ingredient():
+def test_the_fingerprint_follows_every_ingredient(tmp_path, monkeypatch):
+    def fingerprint(content):
+        return Resume(tmp_path, content, 1).fingerprint
+
     base = {"settings": {"lr": 1.0}, "inputs": {"data": "abc"}, "code": "x"}
     changed = [base | {name: "other"} for name in base]
-    prints = [fingerprint(**content) for content in (base, *changed)]
-    assert fingerprint(**dict(reversed(base.items()))) == prints[0]
+    prints = [fingerprint(content) for content in (base, *changed)]
+    assert fingerprint(dict(reversed(base.items()))) == prints[0]
+    monkeypatch.setattr(runtime, "packages", lambda: {"torch": "0.0"})
+    prints.append(fingerprint(base))
     assert all(a != b for a, b in itertools.combinations(prints, 2))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geffect import files, jobs, models, runs, status
+from geffect import jobs, runs, status
 
 STAGES = ("unlearn", "geffect", "evaluate")
 ENDED = {"host": "another-host", "pid": 12, "process": "boot 1"}
@@ -26,9 +26,11 @@ class Run:
         ]
         runs.begin(root, [{"name": "cells", "rows": rows}], None)
 
-    def make(self, stage, cell=0):
+    def make(self, stage, cell=0, diverged=None):
         for name in entry(stage, cell)["files"]:
-            (self.root / name).mkdir(parents=True)
+            path = self.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"diverged": diverged}))
 
     def record(self, stage, state, cell=0, **fields):
         defaults = {
@@ -54,7 +56,7 @@ class Run:
 
 
 def entry(stage, cell):
-    files = [f"cells/{cell}/{stage}/{name}" for name in ("model", "table.parquet")]
+    files = [f"cells/{cell}/{stage}/{name}" for name in ("provenance.json", "table.parquet")]
     return {"files": files, "log": f"logs/{stage}/{cell}.log"}
 
 
@@ -67,16 +69,13 @@ def test_a_stage_is_done_when_all_its_files_are_there(run, capsys):
     assert run.states() == dict.fromkeys(STAGES, "missing")
     run.make("unlearn")
     assert run.states()["unlearn"] == "done"
-    (run.root / entry("unlearn", 0)["files"][1]).rmdir()
+    (run.root / entry("unlearn", 0)["files"][1]).unlink()
     assert run.states()["unlearn"] == "missing"
     assert run.says(capsys)[0] == 0
 
 
 def test_a_diverged_run_is_no_failure(run, capsys):
-    run.make("unlearn")
-    models.record_divergence(run.root / "cells/0/unlearn/diverged", 3, "loss")
-    record = run.root / "cells/0/unlearn/diverged" / files.DIVERGED
-    record.rename(run.root / entry("unlearn", 0)["files"][0] / files.DIVERGED)
+    run.make("unlearn", diverged=[3, "loss"])
     assert run.states()["unlearn"] == "diverged"
     code, text = run.says(capsys)
     assert code == 0 and "1 diverged" in text

@@ -14,7 +14,7 @@ from pathlib import Path
 from geffect.errors import DamagedError, DataError, DiskError
 
 MODEL_FILES = ("config.json", "*.safetensors")
-DIVERGED = "DIVERGED.json"  # in the place of weights that do not exist
+_STEP = "step-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -91,13 +91,24 @@ def read_json(path):
         raise DamagedError(path, "is damaged (no whole JSON file)") from error
 
 
+def step_folder(folder, step: int) -> Path:
+    """Where a folder keeps what belongs to a step of training."""
+    return Path(folder) / f"{_STEP}{step:05d}"
+
+
+def by_step(folder) -> list[tuple[int, Path]]:
+    """(step, folder) of all that `step_folder` names and that is there, the least step first."""
+    found = Path(folder).glob(f"{_STEP}*[0-9]")
+    return sorted((int(path.name.removeprefix(_STEP)), path) for path in found)
+
+
 def set_aside(path) -> Path:
     """Renames something damaged, so that what made it runs again; returns its new name.
 
     One step of a run's checkpoints takes all of them along: they are made by one job.
     """
     path = Path(path)
-    path = path.parent if path.name.startswith("step-") else path
+    path = path.parent if path.name.startswith(_STEP) else path
     aside = path.with_name(path.name + ".damaged")
     if aside.is_dir():
         shutil.rmtree(aside)

@@ -18,6 +18,7 @@ from geffect.errors import DamagedError, ModelError
 COMPONENTS = ("embed", "shallow", "middle", "deep", "lm")
 EOS = "<|endoftext|>"
 MINIMUM_BLOCKS = 3
+DIVERGED = "DIVERGED.json"  # in the place of weights that do not exist
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 disable_progress_bar()
@@ -205,7 +206,7 @@ class Checkpoints:
 
     def at(self, model, step: int) -> None:
         if 0 < step < self.last:
-            with files.written_folder(self.folder / f"step-{step:05d}") as partial:
+            with files.written_folder(files.step_folder(self.folder, step)) as partial:
                 model.save_pretrained(partial)
 
 
@@ -214,20 +215,19 @@ def trajectory(original, checkpoints, final, last: int | None) -> list[tuple[int
 
     `last` is the number of updates, None for a run that diverged and has no final model.
     """
-    steps = [(int(p.name.removeprefix("step-")), p) for p in Path(checkpoints).glob("step-*[0-9]")]
     end = [] if last is None else [(last, Path(final))]
-    return [(0, Path(original)), *sorted(steps), *end]
+    return [(0, Path(original)), *files.by_step(checkpoints), *end]
 
 
 def record_divergence(folder, step: int, reason: str) -> None:
     """Leaves a record in the place of weights that do not exist."""
     with files.written_folder(folder) as partial:
-        files.write_json({"step": step, "reason": reason}, partial / files.DIVERGED)
+        files.write_json({"step": step, "reason": reason}, partial / DIVERGED)
 
 
 def diverged(folder) -> dict | None:
     """The record of a diverged run in a model folder, or None."""
-    path = Path(folder) / files.DIVERGED
+    path = Path(folder) / DIVERGED
     return files.read_json(path) if path.is_file() else None
 
 

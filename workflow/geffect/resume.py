@@ -6,7 +6,6 @@ parameter (three float32 numbers). It takes its name when it is whole; only then
 it removed, so that for a moment there are two.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -45,17 +44,24 @@ class Resume:
 
     Args:
         folder: for this run alone, outside of what the job declares as outputs.
-        fingerprint: of all that the run is made of; a state with another one is removed, and so is
-            everything else in the folder.
+        made_of: all that the run depends on, as JSON can hold it; a state of another run, or of
+            other versions of the packages that compute it, is removed, and so is everything else
+            in the folder.
         every: updates between two states.
     """
 
-    def __init__(self, folder, fingerprint: str, every: int):
-        self.folder, self.fingerprint, self.every = Path(folder), fingerprint, every
+    def __init__(self, folder, made_of, every: int):
+        self.folder, self.made_of, self.every = Path(folder), made_of, every
+        self.fingerprint = runtime.hash_content([made_of, runtime.packages()])
+
+    @classmethod
+    def of_job(cls, inputs, params, wildcards, log_path, every: int) -> "Resume":
+        """That of the job with this log, whose run depends on all that the job does."""
+        return cls(runtime.work(log_path), runtime.made_of(inputs, params, wildcards), every)
 
     def load(self) -> State | None:
         """The state to go on from, None where the run starts at its beginning."""
-        for path in sorted(self._states(), reverse=True):
+        for _, path in reversed(files.by_step(self.folder)):
             about = self._whole(path)
             if about is None:
                 runtime.log.warning("%s is damaged: not resumed from it", path)
@@ -77,8 +83,8 @@ class Resume:
         Raises:
             DiskError: the file system is full; the state before is still there.
         """
-        newest = self.folder / f"step-{state.step:05d}"
-        older = [path for path in self._states() if path != newest]
+        newest = files.step_folder(self.folder, state.step)
+        older = [path for _, path in files.by_step(self.folder) if path != newest]
         with files.written_folder(newest) as partial:
             for number, shard in enumerate(_shards(state.tensors)):
                 save_file(shard, partial / f"{number}.safetensors")
@@ -97,16 +103,13 @@ class Resume:
 
     def drop(self) -> None:
         """Removes the states: a job that is killed from here on starts anew."""
-        for path in self._states():
+        for _, path in files.by_step(self.folder):
             shutil.rmtree(path)
 
     def clear(self) -> None:
         """Removes the folder: the run is done, or starts anew."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
-
-    def _states(self) -> list[Path]:
-        return list(self.folder.glob("step-*[0-9]"))
 
     @staticmethod
     def _whole(path: Path) -> dict | None:
@@ -129,10 +132,3 @@ def _shards(tensors: Mapping[str, torch.Tensor]):
         part[name] = tensor.detach().contiguous()
         size += tensor.nbytes
     yield part
-
-
-def fingerprint(**ingredients) -> str:
-    """A hash of what a run is made of, and of the versions of the packages that compute it."""
-    content = ingredients | {"packages": runtime.packages()}
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import platform
@@ -112,6 +113,11 @@ def sha256(path) -> str:
 def hash_folder(folder, pattern: str = "*.safetensors") -> dict[str, str]:
     """SHA-256 of each matching file of a folder, by name."""
     return {p.name: sha256(p) for p in sorted(Path(folder).glob(pattern)) if p.is_file()}
+
+
+def hash_content(content) -> str:
+    """SHA-256 of what JSON can hold, in hexadecimal, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def work(log_path) -> Path:

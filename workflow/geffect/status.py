@@ -17,6 +17,7 @@ from geffect import files, jobs, runs, slurm
 from geffect.errors import GeffectError, UnreachableError
 
 STATES = ("done", "diverged", "running", "failed", "killed", "missing")
+PROVENANCE = "provenance.json"  # as rule unlearn calls it
 BAD = ("failed", "killed")
 
 
@@ -93,7 +94,12 @@ def _state(root, outputs: list[str], record: dict | None, liveness: _Liveness) -
     paths = [Path(root) / name for name in outputs]
     if not all(path.exists() for path in paths):
         return "missing", False
-    return ("diverged" if any((p / files.DIVERGED).exists() for p in paths) else "done"), False
+    return ("diverged" if any(map(_diverged, paths)) else "done"), False
+
+
+def _diverged(path: Path) -> bool:
+    """Whether a job's output says so; its model may have been removed since (`keep_models`)."""
+    return path.name == PROVENANCE and bool(files.read_json(path)["diverged"])
 
 
 def grid(found: list[Job]) -> str:

@@ -7,9 +7,7 @@ except that the reference models come first within their model and split.
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import pandas as pd
 
 from geffect import files
 from geffect.frames import CELL
+from geffect.runtime import hash_content
 
 ROW = CELL[:-1]
 REFERENCES = ["original", "retain_model"]
@@ -246,8 +245,8 @@ def provenance(records: Iterable[tuple[Mapping, str, Mapping]]) -> pd.DataFrame:
                 "git_commit": record["git"]["commit"],
                 "git_dirty": record["git"]["dirty"],
                 "code": record.get("code"),
-                "settings": _hash(record["settings"]),
-                "weights": _hash(record["weights"].get("unlearned", record["weights"])),
+                "settings": hash_content(record["settings"])[:16],
+                "weights": hash_content(record["weights"].get("unlearned", record["weights"]))[:16],
                 **_versions(record),
                 "host": record["host"],
                 "device": record["device"],
@@ -284,11 +283,6 @@ def mixed_versions(records: Iterable[Mapping]) -> list[str]:
 
 def _versions(record: Mapping) -> dict[str, str]:
     return {"python": record["python"], **dict(sorted(record["packages"].items()))}
-
-
-def _hash(content) -> str:
-    """The same for equal content, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _by_cell(metrics: pd.DataFrame, names: dict[str, tuple[str, str]]) -> pd.DataFrame:

@@ -2,12 +2,12 @@
 
 from geffect import frames, models, runtime, training
 from geffect.encoding import Encoder
-from geffect.resume import Resume, fingerprint
+from geffect.resume import Resume
 from geffect.rows import read_rows, texts
 from geffect.templates import Template
 
 
-def main(inputs, output, params, wildcards, log, work, resume_every):
+def main(inputs, output, params, wildcards, log, every):
     what = f"base {wildcards.model} seed{wildcards.seed}"
     with runtime.job(what, log, params.compute["threads"]):
         background = [row for path in inputs.background for row in read_rows(path)]
@@ -24,8 +24,7 @@ def main(inputs, output, params, wildcards, log, work, resume_every):
         )
         settings = training.Settings(**params.training)
         examples = encoder.rows(background, "background rows")
-        made_of = runtime.made_of(inputs, params, wildcards)
-        resume = Resume(work, fingerprint(**made_of), resume_every)
+        resume = Resume.of_job(inputs, params, wildcards, log, every)
         frame = training.fit(model, examples, settings, seed, what, resume)
         models.save(model, tokenizer, output.model)
         frames.write(frame, output.training)
@@ -40,6 +39,5 @@ if "snakemake" in globals():
         snakemake.params,
         snakemake.wildcards,
         snakemake.log[0],
-        runtime.work(snakemake.log[0]),
         snakemake.config["training"]["resume_every"],
     )

@@ -2,11 +2,11 @@
 
 from geffect import frames, models, runtime, training
 from geffect.encoding import Encoder
-from geffect.resume import Resume, fingerprint
+from geffect.resume import Resume
 from geffect.rows import read_rows
 
 
-def main(inputs, output, params, wildcards, log, work, resume_every):
+def main(inputs, output, params, wildcards, log, every):
     what = f"finetune {wildcards.model} {wildcards.corpus} seed{wildcards.seed}"
     with runtime.job(what, log, params.compute["threads"]):
         encoder = Encoder.of(inputs.model, params.template)
@@ -15,8 +15,7 @@ def main(inputs, output, params, wildcards, log, work, resume_every):
         rows = [*read_rows(inputs.corpus), *background * params.repeats]
         settings = training.Settings(**params.training)
         examples = encoder.rows(rows, wildcards.corpus)
-        made_of = runtime.made_of(inputs, params, wildcards)
-        resume = Resume(work, fingerprint(**made_of), resume_every)
+        resume = Resume.of_job(inputs, params, wildcards, log, every)
         frame = training.fit(model, examples, settings, int(wildcards.seed), what, resume)
         models.save(model, encoder.tokenizer, output.model)
         frames.write(frame, output.training)
@@ -31,6 +30,5 @@ if "snakemake" in globals():
         snakemake.params,
         snakemake.wildcards,
         snakemake.log[0],
-        runtime.work(snakemake.log[0]),
         snakemake.config["training"]["resume_every"],
     )

@@ -1,26 +1,23 @@
 """Rule unlearn: one cell's training run, its checkpoints, draws and provenance."""
 
-from pathlib import Path
-
 from geffect import models, runtime, training, unlearning
 from geffect.cell import Cell
 from geffect.frames import cell_name
-from geffect.resume import Resume, fingerprint
+from geffect.resume import Resume
 
 
-def main(inputs, output, params, wildcards, log, work):
+def main(inputs, output, params, wildcards, log):
     what = f"unlearn {cell_name(wildcards)}"
     with runtime.job(what, log, params.compute["threads"]):
-        made_of = runtime.made_of(inputs, params, wildcards)
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         settings = training.Settings(**params.training)
         run = unlearning.Run(cell, inputs.original, params.compute["device"])
-        resume = Resume(work, fingerprint(**made_of), params.checkpoint_every)
+        resume = Resume.of_job(inputs, params, wildcards, log, params.checkpoint_every)
         checkpoints = models.Checkpoints(
-            Path(work, "checkpoints"), settings.steps(len(cell.forget))
+            resume.folder / "checkpoints", settings.steps(len(cell.forget))
         )
         outcome = run.train(settings, params.checkpoint_every, checkpoints, what, resume)
-        run.save(outcome, output, made_of)
+        run.save(outcome, output, resume.made_of)
         # What is moved goes with the outputs of a killed job, so no state may outlive the move.
         resume.drop()
         checkpoints.move(output.checkpoints)
@@ -34,5 +31,4 @@ if "snakemake" in globals():
         snakemake.params,
         snakemake.wildcards,
         snakemake.log[0],
-        runtime.work(snakemake.log[0]),
     )

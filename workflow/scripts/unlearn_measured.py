@@ -3,25 +3,24 @@
 from geffect import frames, runtime, training, unlearning
 from geffect.cell import Cell
 from geffect.effects.measurement import Measurement
-from geffect.resume import Resume, fingerprint
+from geffect.resume import Resume
 
 
-def main(inputs, output, params, wildcards, log, work):
+def main(inputs, output, params, wildcards, log):
     what = f"unlearn and measure {frames.cell_name(wildcards)}"
     with runtime.job(what, log, params.compute["threads"]):
-        made_of = runtime.made_of(inputs, params, wildcards)
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         run = unlearning.Run(cell, inputs.original, params.compute["device"])
         measurement = Measurement.of_job(cell, run.draws, inputs, params)
         measurement.begin(run.model, run.reference(measurement.needs))
-        resume = Resume(work, fingerprint(**made_of), params.checkpoint_every)
+        resume = Resume.of_job(inputs, params, wildcards, log, params.checkpoint_every)
         outcome = run.train(
             training.Settings(**params.training), params.checkpoint_every, measurement, what, resume
         )
         for name, frame in measurement.frames().items():
             frames.write(frames.with_cell(frame, wildcards), output[name])
             runtime.log.info("wrote %s", output[name])
-        run.save(outcome, output, made_of)
+        run.save(outcome, output, resume.made_of)
         resume.clear()
 
 
@@ -32,5 +31,4 @@ if "snakemake" in globals():
         snakemake.params,
         snakemake.wildcards,
         snakemake.log[0],
-        runtime.work(snakemake.log[0]),
     )

@@ -10,7 +10,7 @@ import torch
 
 from geffect import evaluate, fictional, models, runtime
 from geffect.data import tables
-from geffect.errors import DataError, ModelError
+from geffect.errors import DamagedError, DataError, ModelError
 from geffect.evaluation.folder import check_moved
 from geffect.evaluation.folder import evaluate as evaluate_folder
 from geffect.evaluation.samples import DATASETS, Settings
@@ -83,7 +83,7 @@ def test_weights_that_did_not_move_or_are_another_runs_are_refused(
 
     with pytest.raises(ModelError, match="although steps were taken"):
         evaluated(model, data_folder, provenance=provenance(model, model))
-    with pytest.raises(ModelError, match="not those that its unlearning run left"):
+    with pytest.raises(DamagedError, match="not those that its unlearning run left"):
         evaluated(model, data_folder, provenance=provenance(model, other))
     check_moved(hashes[model], {"original": hashes[other], "unlearned": hashes[model]}, model)
 

@@ -282,12 +282,12 @@ def along(
     checkpoints: Sequence[tuple[int, Path]], measurement: Measurement, device: str, what: str
 ) -> None:
     """Measures at every checkpoint (step, model folder) of a run; the first is θ_o."""
-    original = checkpoints[0][1]
-    model = models.load(original, device)
+    model = models.load(checkpoints[0][1], device)
     measurement.begin(model, model if measurement.needs else None)
     progress = Progress(what, len(checkpoints))
     for done, (step, folder) in enumerate(checkpoints, start=1):
-        del model  # two models at once may not fit
-        model = models.load(folder, device)
+        if done > 1:
+            del model  # two models at once may not fit
+            model = models.load(folder, device)
         measurement.at(model, step)
         progress.step(done)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from geffect import files, frames, models, runtime
 from geffect.encoding import Encoder
-from geffect.errors import ModelError
+from geffect.errors import DamagedError, ModelError
 from geffect.evaluation import summary
 from geffect.evaluation.samples import DATASETS, Settings, samples
 from geffect.rows import read_rows
@@ -50,7 +50,8 @@ def evaluate(
         provenance: the record of the unlearning run that left this folder.
 
     Raises:
-        ModelError: the weights are not those that the run left, or those that it started from.
+        DamagedError: the weights are not those that the run left.
+        ModelError: they are those that it started from.
         DataError: a row is not complete, or the retain model's log is of other rows.
     """
     weights = runtime.hash_folder(folder)
@@ -80,16 +81,18 @@ def evaluate(
 
 
 def check_moved(weights: dict, of_run: Mapping[str, dict], folder) -> None:
-    """Raises ModelError unless the weights are those that a run left, and not its first ones.
+    """Returns if the weights are those that a run left, and not its first ones.
 
     Args:
         weights: file -> hash, of the folder that is evaluated.
         of_run: `original` and `unlearned`, the same for what the run started from and left.
+
+    Raises:
+        DamagedError: they are not those that it left.
+        ModelError: they are those that it started from.
     """
     if weights != of_run["unlearned"]:
-        raise ModelError(
-            f"{folder}: its weights are not those that its unlearning run left; run the cell again"
-        )
+        raise DamagedError(folder, "its weights are not those that its unlearning run left")
     if weights == of_run["original"]:
         raise ModelError(
             f"{folder}: its weights are the original model's although steps were taken; raise "
