@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geffect import jobs, runs, status
+from geffect import jobs, runs, slurm, status
 
 STAGES = ("unlearn", "geffect", "evaluate")
 ENDED = {"host": "another-host", "pid": 12, "process": "boot 1"}
@@ -193,6 +193,41 @@ def test_a_process_that_is_gone_was_killed_and_so_says_the_grid(run, capsys):
     code, text = run.says(capsys)
     assert code == 1 and "killed" in text
     assert f"process {child.pid} on" in run.says(capsys, "--failed")[1]
+
+
+def test_what_slurm_did_not_take_is_told_until_the_next_run(run, capsys):
+    stages = runs.load(run.root)["groups"]
+    run.record("unlearn", "failed", error="x")
+    run.make("evaluate")
+    logs = {stage: entry(stage, 0)["log"] for stage in STAGES}
+    runs.end(run.root, dict.fromkeys(logs.values(), "sbatch: error: too many"))
+    assert run.states() == {"unlearn": "failed", "geffect": "refused", "evaluate": "done"}
+    code, text = run.says(capsys, "--failed")
+    assert code == 1 and text.count("sbatch: error: too many") == 2
+    assert "seed0 unlearn: failed" in text and "seed0 geffect: never ran" in text
+    runs.begin(run.root, stages, None)
+    assert run.states()["geffect"] == "missing"
+
+
+def test_refusals_are_read_from_snakemakes_log(tmp_path):
+    def error(rule, message):
+        return (
+            f"Error in rule {rule}:\n    message: {message}\n    sbatch call:\n        sbatch x\n"
+            f"    jobid: 0\n    log: logs/{rule}.log (check log file(s) for error details)\n"
+        )
+
+    sbatch = "SLURM sbatch failed. The error message was '{}'."
+    path = tmp_path / "snakemake.log"
+    path.write_text(
+        error("a", sbatch.format("sbatch: error: first"))
+        + error("b", "SLURM-job '7' failed, status is: 'FAILED'. Reason: Unknown")
+        + error("c", sbatch.format("sbatch: error: one\nsbatch: error: 'two'"))
+        + error("a", sbatch.format("sbatch: error: last"))
+    )
+    assert slurm.refusals(path) == {
+        "logs/a.log": "sbatch: error: last",
+        "logs/c.log": "sbatch: error: one sbatch: error: 'two'",
+    }
 
 
 def test_slurm_is_asked_once_for_all(tmp_path, slurm):

@@ -113,4 +113,8 @@ def test_the_manifest_holds_the_name_of_the_slurm_jobs_before_the_first_is_sent(
     (run,) = json.loads((folder / "sbatch.manifest").read_text())["runs"]
     assert run["slurm_run"] == called[called.index("--job-name") + 1]
     assert "--no-hooks" in called[-1], "else every job would write and tell the same"
-    assert "No job has recorded a failure." in result.stdout
+    told = "nano-phi seed3 base: never ran\n  why: not submitted (sbatch: error: no such partition)"
+    assert told in result.stdout
+    found = status.look(folder / "results/nano")
+    assert [job.stage for job in found if job.state == "refused"] == ["base"]
+    assert status.failures(found) == told

@@ -1,15 +1,17 @@
 """The manifest of a run's grid, the processes that work on it, and what a killed one left behind.
 
 `{root}/grid.json` holds `groups` (what is to be made, each job with its files and its log, relative
-to the root) and `runs`: those that have begun and not come to an end.
+to the root), `runs`: those that have begun and not come to an end, and `refused`: the jobs that the
+last run could not submit, a log -> why.
 """
 
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from geffect import jobs, slurm
 from geffect.errors import JobError, UnreachableError
@@ -53,14 +55,18 @@ def begin(root, groups: list[dict], slurm_run: str | None) -> None:
         "slurm_run": slurm_run,
     }
     Path(root).mkdir(parents=True, exist_ok=True)
-    _write(root, {"groups": groups, "runs": [*runs, this]})
+    _write(root, {"groups": groups, "runs": [*runs, this], "refused": {}})
 
 
-def end(root) -> None:
-    """Removes this process from the runs."""
+def end(root, refused: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Removes this process from the runs.
+
+    Args:
+        refused: the log of a job (relative to the root) -> why it could not be submitted.
+    """
     manifest, here = load(root), jobs.this_process()
     runs = [run for run in manifest["runs"] if not here.items() <= run.items()]
-    _write(root, {**manifest, "runs": runs})
+    _write(root, {**manifest, "runs": runs, "refused": {**manifest["refused"], **refused}})
 
 
 def refuse_living(root, elsewhere_is_dead: bool, directory: str | None = None) -> None:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Iterable
+from pathlib import Path
 
 from geffect.errors import UnreachableError
 
@@ -36,6 +37,10 @@ _LOG_CAUSES = {
     "cancelled": r"CANCELLED AT",
     "killed": r"^srun: error: .*: Killed\s*$",
 }
+_REFUSED = (
+    r"^    message: SLURM sbatch failed\. The error message was '(.*?)'\.$"
+    r"(?:(?!^Error in rule ).)*?^    log: (\S+)"
+)
 _TAIL = 64 * 1024
 
 
@@ -118,6 +123,17 @@ def reason(known: set[str], log) -> str | None:
             if re.search(pattern, line, re.IGNORECASE):
                 return f"{cause} (Slurm log: {line.strip()})"
     return "cancelled (sacct: CANCELLED)" if "CANCELLED" in known else None
+
+
+def refusals(log) -> dict[str, str]:
+    """The log of a job -> why sbatch did not take that job.
+
+    Args:
+        log: Snakemake's own log; its Slurm plugin writes there what sbatch answers, and only there.
+    """
+    text = Path(log).read_text(encoding="utf-8", errors="replace")
+    found = re.findall(_REFUSED, text, re.MULTILINE | re.DOTALL)
+    return {log_of_job: " ".join(answer.split()) for answer, log_of_job in found}
 
 
 def _tail(log) -> list[str]:

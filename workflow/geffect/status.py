@@ -16,9 +16,9 @@ from pathlib import Path
 from geffect import files, jobs, runs, slurm
 from geffect.errors import GeffectError, UnreachableError
 
-STATES = ("done", "diverged", "running", "failed", "killed", "missing")
+STATES = ("done", "diverged", "running", "failed", "killed", "refused", "missing")
 PROVENANCE = "provenance.json"  # as rule unlearn calls it
-BAD = ("failed", "killed")
+BAD = ("failed", "killed", "refused")
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,12 @@ class Job:
     """One job of the grid.
 
     Args:
-        state: one of `STATES`. missing: its files are not there, and nobody works on them.
+        state: one of `STATES`. missing: its files are not there, and nobody works on them; refused:
+            missing because it could not be submitted.
         record: its job record, None where it never began.
         unsure: running by its record, but this host cannot see whether it is.
         log: the path of its log.
+        refused: why it could not be submitted (again), None where it could.
     """
 
     group: str
@@ -39,6 +41,7 @@ class Job:
     record: dict | None
     unsure: bool
     log: str
+    refused: str | None = None
 
 
 def look(root) -> list[Job]:
@@ -47,14 +50,18 @@ def look(root) -> list[Job]:
     Raises:
         JobError: there is no manifest.
     """
-    entries = list(runs.stages(runs.load(root)))
+    manifest = runs.load(root)
+    entries = list(runs.stages(manifest))
     records = [jobs.read(jobs.record_path(Path(root) / entry["log"])) for *_, entry in entries]
     liveness = _Liveness(records)
     found = []
     for (group, row, stage, entry), record in zip(entries, records, strict=True):
         log = str(Path(root) / entry["log"])
         state, unsure = _state(root, entry["files"], record, liveness)
-        found.append(Job(group, row, stage, state, record, unsure, log))
+        refused = manifest["refused"].get(entry["log"])
+        if state == "missing" and refused:
+            state = "refused"
+        found.append(Job(group, row, stage, state, record, unsure, log, refused))
     return found
 
 
@@ -128,7 +135,7 @@ def counts(found: list[Job]) -> str:
 
 
 def failures(found: list[Job]) -> str:
-    """What failed or was killed: which attempt, why, and where its logs are; empty if nothing."""
+    """What failed, was killed or refused: why, and where its logs are; empty if nothing did."""
     bad = [job for job in found if job.state in BAD]
     known = {}
     try:
@@ -142,6 +149,9 @@ def failures(found: list[Job]) -> str:
         accounting = f"; {error}"
     parts = []
     for job in bad:
+        if job.state == "refused":
+            parts.append(f"{job.row} {job.stage}: never ran\n  why: not submitted ({job.refused})")
+            continue
         record = dict(job.record)
         if record["slurm_job"] and not record["slurm_log"]:
             record["slurm_log"] = slurm.log_path(record["slurm_job"])
@@ -153,6 +163,8 @@ def failures(found: list[Job]) -> str:
         ]
         if record["slurm_log"]:
             lines.append(f"  Slurm log: {record['slurm_log']}")
+        if job.refused:
+            lines.append(f"  not submitted again: {job.refused}")
         parts.append("\n".join(lines))
     return "\n".join(parts)
 

@@ -8,7 +8,7 @@ import os
 
 from snakemake.io import is_flagged
 
-from geffect import runs, status
+from geffect import runs, slurm, status
 
 
 def stage(rule, **wildcards):
@@ -131,7 +131,12 @@ def finish():
 
 def fail(log):
     """Says what failed, why, and where to look."""
-    runs.end(ROOT)
+    refused = {
+        os.path.relpath(job, ROOT): why
+        for path in log
+        for job, why in slurm.refusals(path).items()
+    }
+    runs.end(ROOT, refused)
     found = status.look(ROOT)
     print(status.failures(found) or "No job has recorded a failure.")
     print(status.counts(found))
