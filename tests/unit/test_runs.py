@@ -158,3 +158,33 @@ def test_the_runs_local_jobs_are_ended_and_no_others(root, sleeper):
     assert job.wait() == -signal.SIGTERM
     assert finished.poll() is None and stranger.poll() is None
     assert said == [f"ending cell 0: process {job.pid} on {owner['host']}"]
+
+
+def test_errors_are_read_from_snakemakes_log(tmp_path):
+    def error(rule, message, logs, job=""):
+        return (
+            f"[Sat Nov 21 09:26:55 2026]\nError in rule {rule}:\n    message: {message}\n"
+            f"For further error details see the log.\n    jobid: 3\n    log: {logs} (check log "
+            f"file(s) for error details)\n{job and f'    external_jobid: {job}'}\nrule x:\n"
+            "    log: logs/x.log\n"
+        )
+
+    def sbatch(answer):
+        call = "    sbatch call:\n        sbatch --parsable"
+        return f"SLURM sbatch failed. The error message was '{answer}'.\n{call}"
+
+    path = tmp_path / "snakemake.log"
+    path.write_text(
+        error("a", sbatch("sbatch: error: first"), "logs/a.log")
+        + error("b", "SLURM-job '7' failed", "logs/b.log, s/b/7.log", "7")
+        + error("c", sbatch("sbatch: error: one\nsbatch: error: 'two'"), "logs/c.log")
+        + error("a", "SLURM-job '8' failed", "logs/a.log, s/a/8.log", "8")
+        + error("d", "None", "logs/d.log")
+    )
+    nothing = {"slurm_job": None, "slurm_log": None, "why": None}
+    assert runs.errors(path) == {
+        "logs/a.log": nothing | {"slurm_job": "8", "slurm_log": "s/a/8.log"},
+        "logs/b.log": nothing | {"slurm_job": "7", "slurm_log": "s/b/7.log"},
+        "logs/c.log": nothing | {"why": "sbatch: error: one sbatch: error: 'two'"},
+        "logs/d.log": nothing,
+    }

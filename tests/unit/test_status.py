@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geffect import jobs, runs, slurm, status
+from geffect import jobs, runs, status
 
 STAGES = ("unlearn", "geffect", "evaluate")
 ENDED = {"host": "another-host", "pid": 12, "process": "boot 1"}
@@ -195,39 +195,40 @@ def test_a_process_that_is_gone_was_killed_and_so_says_the_grid(run, capsys):
     assert f"process {child.pid} on" in run.says(capsys, "--failed")[1]
 
 
-def test_what_slurm_did_not_take_is_told_until_the_next_run(run, capsys):
+def test_an_attempt_that_left_no_record_is_told_until_the_next_run(run, capsys, slurm):
+    slurm.broken("sacct", "Slurm accounting storage is disabled")
     stages = runs.load(run.root)["groups"]
-    run.record("unlearn", "failed", error="x")
+    log = slurm.log(8, "text", "Traceback (most recent call last):", "  a line", "XError: y", "no")
+    run.record("unlearn", "failed", error="of an attempt before", slurm_job="7")
     run.make("evaluate")
-    logs = {stage: entry(stage, 0)["log"] for stage in STAGES}
-    runs.end(run.root, dict.fromkeys(logs.values(), "sbatch: error: too many"))
-    assert run.states() == {"unlearn": "failed", "geffect": "refused", "evaluate": "done"}
+    logs = {stage: str(run.root / entry(stage, 0)["log"]) for stage in STAGES}
+    errors = {
+        logs["unlearn"]: {"slurm_job": None, "slurm_log": None, "why": "sbatch: error: too many"},
+        logs["geffect"]: {"slurm_job": "8", "slurm_log": log, "why": None},
+        logs["evaluate"]: {"slurm_job": "9", "slurm_log": log, "why": None},
+        "of/another/run.log": {"slurm_job": None, "slurm_log": None, "why": None},
+    }
+    runs.end(run.root, errors)
+    assert run.states() == {"unlearn": "failed", "geffect": "failed", "evaluate": "done"}
     code, text = run.says(capsys, "--failed")
-    assert code == 1 and text.count("sbatch: error: too many") == 2
-    assert "seed0 unlearn: failed" in text and "seed0 geffect: never ran" in text
+    assert code == 1
+    assert text.splitlines() == [
+        "phi forget05 npo+kl seed0 unlearn: failed before it began",
+        "  why: not submitted (sbatch: error: too many)",
+        "phi forget05 npo+kl seed0 geffect: failed before it began",
+        "  why: XError: y; Slurm job 8",
+        f"  Slurm log: {log}",
+    ]
     runs.begin(run.root, stages, None)
     assert run.states()["geffect"] == "missing"
 
 
-def test_refusals_are_read_from_snakemakes_log(tmp_path):
-    def error(rule, message):
-        return (
-            f"Error in rule {rule}:\n    message: {message}\n    sbatch call:\n        sbatch x\n"
-            f"    jobid: 0\n    log: logs/{rule}.log (check log file(s) for error details)\n"
-        )
-
-    sbatch = "SLURM sbatch failed. The error message was '{}'."
-    path = tmp_path / "snakemake.log"
-    path.write_text(
-        error("a", sbatch.format("sbatch: error: first"))
-        + error("b", "SLURM-job '7' failed, status is: 'FAILED'. Reason: Unknown")
-        + error("c", sbatch.format("sbatch: error: one\nsbatch: error: 'two'"))
-        + error("a", sbatch.format("sbatch: error: last"))
-    )
-    assert slurm.refusals(path) == {
-        "logs/a.log": "sbatch: error: last",
-        "logs/c.log": "sbatch: error: one sbatch: error: 'two'",
-    }
+@pytest.mark.parametrize("slurm_job", ["7", None])
+def test_an_attempt_that_has_a_record_is_told_by_it(slurm_job, run, capsys):
+    run.record("unlearn", "failed", error="row 3", slurm_job=slurm_job)
+    log = str(run.root / entry("unlearn", 0)["log"])
+    runs.end(run.root, {log: {"slurm_job": slurm_job, "slurm_log": None, "why": None}})
+    assert "why: row 3" in run.says(capsys, "--failed")[1]
 
 
 def test_slurm_is_asked_once_for_all(tmp_path, slurm):

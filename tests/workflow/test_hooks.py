@@ -113,8 +113,20 @@ def test_the_manifest_holds_the_name_of_the_slurm_jobs_before_the_first_is_sent(
     (run,) = json.loads((folder / "sbatch.manifest").read_text())["runs"]
     assert run["slurm_run"] == called[called.index("--job-name") + 1]
     assert "--no-hooks" in called[-1], "else every job would write and tell the same"
-    told = "nano-phi seed3 base: never ran\n  why: not submitted (sbatch: error: no such partition)"
+    told = (
+        "nano-phi seed3 base: failed before it began\n"
+        "  why: not submitted (sbatch: error: no such partition)\n"
+    )
     assert told in result.stdout
-    found = status.look(folder / "results/nano")
-    assert [job.stage for job in found if job.state == "refused"] == ["base"]
-    assert status.failures(found) == told
+    assert status.failures(status.look(folder / "results/nano")) + "\n" == told
+
+
+def test_a_script_that_cannot_even_be_imported_is_told(folder):
+    script = folder / "workflow/scripts/base_training.py"
+    text = script.read_text()
+    script.write_text(text.replace("def main(", "import not_there\n\n\ndef main(", 1))
+    target = "results/nano/models/nano-phi/base/seed3/model"
+    result = snakemake(folder, "--", target)
+    script.write_text(text)
+    assert result.returncode == 1 and "No module named 'not_there'" in result.stderr
+    assert "nano-phi seed3 base: failed before it began" in result.stdout

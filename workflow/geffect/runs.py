@@ -1,12 +1,13 @@
 """The manifest of a run's grid, the processes that work on it, and what a killed one left behind.
 
 `{root}/grid.json` holds `groups` (what is to be made, each job with its files and its log, relative
-to the root), `runs`: those that have begun and not come to an end, and `refused`: the jobs that the
-last run could not submit, a log -> why.
+to the root), `runs`: those that have begun and not come to an end, and `unrecorded`: the jobs that
+failed in the last run before their records began, a log -> `slurm_job`, `slurm_log`, `why`.
 """
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,8 @@ from geffect import jobs, slurm
 from geffect.errors import JobError, UnreachableError
 
 _PATIENCE = 600.0
+# As the Slurm plugin of Snakemake writes it.
+_REFUSED = r"^    message: SLURM sbatch failed\. The error message was '(.*?)'\.$"
 
 
 def manifest_path(root) -> Path:
@@ -55,18 +58,55 @@ def begin(root, groups: list[dict], slurm_run: str | None) -> None:
         "slurm_run": slurm_run,
     }
     Path(root).mkdir(parents=True, exist_ok=True)
-    _write(root, {"groups": groups, "runs": [*runs, this], "refused": {}})
+    _write(root, {"groups": groups, "runs": [*runs, this], "unrecorded": {}})
 
 
-def end(root, refused: Mapping[str, str] = MappingProxyType({})) -> None:
+def end(root, errors: Mapping[str, dict] = MappingProxyType({})) -> None:
     """Removes this process from the runs.
 
     Args:
-        refused: the log of a job (relative to the root) -> why it could not be submitted.
+        errors: of the jobs that failed in it, by the path of their log (see `errors`).
     """
     manifest, here = load(root), jobs.this_process()
     runs = [run for run in manifest["runs"] if not here.items() <= run.items()]
-    _write(root, {**manifest, "runs": runs, "refused": {**manifest["refused"], **refused}})
+    began = min(run["started"] for run in manifest["runs"] if here.items() <= run.items())
+    logs = {Path(root, entry["log"]): entry["log"] for *_, entry in stages(manifest)}
+    unrecorded = {
+        logs[Path(path)]: error
+        for path, error in errors.items()
+        if Path(path) in logs and not _recorded(jobs.read(jobs.record_path(path)), error, began)
+    }
+    _write(root, {**manifest, "runs": runs, "unrecorded": unrecorded})
+
+
+def _recorded(record: dict | None, error: dict, began: str) -> bool:
+    """Whether a record is that of the attempt that ended in an error."""
+    if record is None or record["slurm_job"] != error["slurm_job"]:
+        return False
+    return record["slurm_job"] is not None or record["started"] >= began
+
+
+def errors(log) -> dict[str, dict]:
+    """The jobs that failed, by the path of their log, from Snakemake's own log of a run.
+
+    Each has `slurm_job` and `slurm_log` (of the last attempt, None where Slurm did not run it), and
+    `why` it was not submitted (what sbatch answered, None where it was).
+    """
+    found = {}
+    text = Path(log).read_text(encoding="utf-8", errors="replace")
+    for block in re.split(r"^Error in rule ", text, flags=re.MULTILINE)[1:]:
+        logs = re.search(r"^    log: (.+) \(check log", block, re.MULTILINE)
+        if logs is None:
+            continue
+        job = re.search(r"^    external_jobid: (\S+)", block, re.MULTILINE)
+        own, *others = logs[1].split(", ")
+        why = re.search(_REFUSED, block, re.MULTILINE | re.DOTALL)
+        found[own] = {
+            "slurm_job": job and job[1],
+            "slurm_log": others[0] if job and others else None,
+            "why": why and " ".join(why[1].split()),
+        }
+    return found
 
 
 def refuse_living(root, elsewhere_is_dead: bool, directory: str | None = None) -> None:

@@ -3,7 +3,6 @@
 import re
 import subprocess
 from collections.abc import Iterable
-from pathlib import Path
 
 from geffect.errors import UnreachableError
 
@@ -37,10 +36,6 @@ _LOG_CAUSES = {
     "cancelled": r"CANCELLED AT",
     "killed": r"^srun: error: .*: Killed\s*$",
 }
-_REFUSED = (
-    r"^    message: SLURM sbatch failed\. The error message was '(.*?)'\.$"
-    r"(?:(?!^Error in rule ).)*?^    log: (\S+)"
-)
 _TAIL = 64 * 1024
 
 
@@ -125,15 +120,12 @@ def reason(known: set[str], log) -> str | None:
     return "cancelled (sacct: CANCELLED)" if "CANCELLED" in known else None
 
 
-def refusals(log) -> dict[str, str]:
-    """The log of a job -> why sbatch did not take that job.
-
-    Args:
-        log: Snakemake's own log; its Slurm plugin writes there what sbatch answers, and only there.
-    """
-    text = Path(log).read_text(encoding="utf-8", errors="replace")
-    found = re.findall(_REFUSED, text, re.MULTILINE | re.DOTALL)
-    return {log_of_job: " ".join(answer.split()) for answer, log_of_job in found}
+def last_error(log) -> str | None:
+    """The last line of the last Python traceback in a Slurm log, None where there is none."""
+    lines = _tail(log)
+    starts = [n for n, line in enumerate(lines) if line.startswith("Traceback (most recent call")]
+    after = lines[starts[-1] + 1 :] if starts else []
+    return next((line.strip() for line in after if line[:1].strip()), None)
 
 
 def _tail(log) -> list[str]:

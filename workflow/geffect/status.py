@@ -16,9 +16,9 @@ from pathlib import Path
 from geffect import files, jobs, runs, slurm
 from geffect.errors import GeffectError, UnreachableError
 
-STATES = ("done", "diverged", "running", "failed", "killed", "refused", "missing")
+STATES = ("done", "diverged", "running", "failed", "killed", "missing")
 PROVENANCE = "provenance.json"  # as rule unlearn calls it
-BAD = ("failed", "killed", "refused")
+BAD = ("failed", "killed")
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,11 @@ class Job:
     """One job of the grid.
 
     Args:
-        state: one of `STATES`. missing: its files are not there, and nobody works on them; refused:
-            missing because it could not be submitted.
-        record: its job record, None where it never began.
+        state: one of `STATES`. missing: its files are not there, and nobody works on them.
+        record: its job record, None where none was ever begun.
         unsure: running by its record, but this host cannot see whether it is.
         log: the path of its log.
-        refused: why it could not be submitted (again), None where it could.
+        unrecorded: its last attempt, where that failed before its record began (`runs.errors`).
     """
 
     group: str
@@ -41,7 +40,7 @@ class Job:
     record: dict | None
     unsure: bool
     log: str
-    refused: str | None = None
+    unrecorded: dict | None = None
 
 
 def look(root) -> list[Job]:
@@ -58,10 +57,10 @@ def look(root) -> list[Job]:
     for (group, row, stage, entry), record in zip(entries, records, strict=True):
         log = str(Path(root) / entry["log"])
         state, unsure = _state(root, entry["files"], record, liveness)
-        refused = manifest["refused"].get(entry["log"])
-        if state == "missing" and refused:
-            state = "refused"
-        found.append(Job(group, row, stage, state, record, unsure, log, refused))
+        unrecorded = manifest["unrecorded"].get(entry["log"])
+        if state == "missing" and unrecorded:
+            state = "failed"
+        found.append(Job(group, row, stage, state, record, unsure, log, unrecorded))
     return found
 
 
@@ -135,53 +134,71 @@ def counts(found: list[Job]) -> str:
 
 
 def failures(found: list[Job]) -> str:
-    """What failed, was killed or refused: why, and where its logs are; empty if nothing did."""
+    """What failed or was killed: which attempt, why, and where its logs are; empty if nothing."""
     bad = [job for job in found if job.state in BAD]
-    known = {}
+    parts = [_Failure.of(job) for job in bad]
+    known, accounting = {}, ""
     try:
-        known = slurm.states(
-            job.record["slurm_job"]
-            for job in bad
-            if job.state == "killed" and job.record["slurm_job"]
-        )
-        accounting = ""
+        known = slurm.states(f.slurm_job for f in parts if f.error is None and f.slurm_job)
     except UnreachableError as error:
         accounting = f"; {error}"
-    parts = []
-    for job in bad:
-        if job.state == "refused":
-            parts.append(f"{job.row} {job.stage}: never ran\n  why: not submitted ({job.refused})")
-            continue
-        record = dict(job.record)
-        if record["slurm_job"] and not record["slurm_log"]:
-            record["slurm_log"] = slurm.log_path(record["slurm_job"])
-        why = record["error"] if job.state == "failed" else _death(record, known, accounting)
-        lines = [
-            f"{job.row} {job.stage}: {job.state} in attempt {record['attempt']}",
-            f"  why: {why}",
-            f"  log: {job.log}",
-        ]
-        if record["slurm_log"]:
-            lines.append(f"  Slurm log: {record['slurm_log']}")
-        if job.refused:
-            lines.append(f"  not submitted again: {job.refused}")
-        parts.append("\n".join(lines))
-    return "\n".join(parts)
+    return "\n".join(part.told(known, accounting) for part in parts)
 
 
-def _death(record: dict, known: dict[str, set[str]], accounting: str) -> str:
-    job = record["slurm_job"]
-    who = jobs.describe(record)
-    if job is None:
-        return (
-            f"{who} is gone without a word: killed by a signal (by hand, or by the system when "
-            "memory ran short), or the host restarted"
-        )
-    why = slurm.reason(known.get(job, set()), record["slurm_log"])
-    if why is not None:
-        return f"{why}; {who}"
-    states = f"sacct says {', '.join(sorted(known[job]))}" if job in known else "sacct says nothing"
-    return f"{who} is gone; its Slurm log does not say why and {states}{accounting}"
+@dataclass(frozen=True)
+class _Failure:
+    """The last attempt of a job that failed.
+
+    Args:
+        title: which job, and how it failed.
+        who: the owner in words.
+        error: what is known already of why.
+        log: the path of its log, None where it never came to write one.
+    """
+
+    title: str
+    who: str
+    error: str | None
+    slurm_job: str | None
+    slurm_log: str | None
+    log: str | None
+
+    @classmethod
+    def of(cls, job: Job) -> "_Failure":
+        title = f"{job.row} {job.stage}: "
+        if last := job.unrecorded:
+            number, path = last["slurm_job"], last["slurm_log"]
+            title += "failed before it began"
+            who = f"Slurm job {number}" if number else "its process"
+            refused = last["why"] and f"not submitted ({last['why']})"
+            return cls(title, who, refused, number, path, None)
+        record = job.record
+        title += f"{job.state} in attempt {record['attempt']}"
+        number, path = record["slurm_job"], record["slurm_log"]
+        path = path or (number and slurm.log_path(number))
+        return cls(title, jobs.describe(record), record["error"], number, path, job.log)
+
+    def told(self, known: dict[str, set[str]], accounting: str) -> str:
+        lines = [self.title, f"  why: {self.error or self._death(known, accounting)}"]
+        lines += [f"  log: {self.log}"] if self.log else []
+        lines += [f"  Slurm log: {self.slurm_log}"] if self.slurm_log else []
+        return "\n".join(lines)
+
+    def _death(self, known: dict[str, set[str]], accounting: str) -> str:
+        job = self.slurm_job
+        if job is None and self.log is None:
+            return f"{self.who} ended before it could write why; see what it printed"
+        if job is None:
+            return (
+                f"{self.who} is gone without a word: killed by a signal (by hand, or by the system "
+                "when memory ran short), or the host restarted"
+            )
+        why = slurm.reason(known.get(job, set()), self.slurm_log)
+        why = why or slurm.last_error(self.slurm_log)
+        if why is not None:
+            return f"{why}; {self.who}"
+        states = f"says {', '.join(sorted(known[job]))}" if job in known else "says nothing"
+        return f"{self.who} is gone; its Slurm log does not say why and sacct {states}{accounting}"
 
 
 def _short(job: Job) -> str:

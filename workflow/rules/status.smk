@@ -8,7 +8,7 @@ import os
 
 from snakemake.io import is_flagged
 
-from geffect import runs, slurm, status
+from geffect import runs, status
 
 
 def stage(rule, **wildcards):
@@ -131,12 +131,8 @@ def finish():
 
 def fail(log):
     """Says what failed, why, and where to look."""
-    refused = {
-        os.path.relpath(job, ROOT): why
-        for path in log
-        for job, why in slurm.refusals(path).items()
-    }
-    runs.end(ROOT, refused)
+    errors = {job: error for path in log for job, error in runs.errors(path).items()}
+    runs.end(ROOT, errors)
     found = status.look(ROOT)
     print(status.failures(found) or "No job has recorded a failure.")
     print(status.counts(found))

@@ -92,7 +92,7 @@ def check_moved(weights: dict, of_run: Mapping[str, dict], folder) -> None:
         ModelError: they are those that it started from.
     """
     if weights != of_run["unlearned"]:
-        raise DamagedError(folder, "its weights are not those that its unlearning run left")
+        raise DamagedError(folder, "its weights are damaged: not those that its run left")
     if weights == of_run["original"]:
         raise ModelError(
             f"{folder}: its weights are the original model's although steps were taken; raise "
