@@ -180,11 +180,15 @@ def test_errors_are_read_from_snakemakes_log(tmp_path):
         + error("c", sbatch("sbatch: error: one\nsbatch: error: 'two'"), "logs/c.log")
         + error("a", "SLURM-job '8' failed", "logs/a.log, s/a/8.log", "8")
         + error("d", "None", "logs/d.log")
+        + error("e", "Job submission failed with exception: account x is invalid", "logs/e.log")
     )
     nothing = {"slurm_job": None, "slurm_log": None, "why": None}
     assert runs.errors(path) == {
         "logs/a.log": nothing | {"slurm_job": "8", "slurm_log": "s/a/8.log"},
         "logs/b.log": nothing | {"slurm_job": "7", "slurm_log": "s/b/7.log"},
-        "logs/c.log": nothing | {"why": "sbatch: error: one sbatch: error: 'two'"},
+        "logs/c.log": nothing
+        | {"why": sbatch("sbatch: error: one sbatch: error: 'two'").partition("\n")[0]},
         "logs/d.log": nothing,
+        "logs/e.log": nothing
+        | {"why": "Job submission failed with exception: account x is invalid"},
     }

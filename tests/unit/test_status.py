@@ -214,7 +214,7 @@ def test_an_attempt_that_left_no_record_is_told_until_the_next_run(run, capsys, 
     assert code == 1
     assert text.splitlines() == [
         "phi forget05 npo+kl seed0 unlearn: failed before it began",
-        "  why: not submitted (sbatch: error: too many)",
+        "  why: sbatch: error: too many",
         "phi forget05 npo+kl seed0 geffect: failed before it began",
         "  why: XError: y; Slurm job 8",
         f"  Slurm log: {log}",

@@ -60,6 +60,22 @@ def test_a_failure_is_told_at_the_end_with_its_reason_and_its_log(folder):
     assert status.main([str(folder / "results/nano")]) == 1
 
 
+@pytest.mark.parametrize("mode", ["remote", "subprocess"])
+def test_what_outlives_its_snakemake_is_compared_with_the_configuration_like_all_else(mode, folder):
+    """As the process of a Slurm job does it, and nobody after it."""
+    for name, seed in (("orphan", 1), ("changed", 2)):
+        text = f"results: {mode}\ndata: {{fictional: {{seed: {seed}}}}}\n"
+        (folder / f"{name}.yaml").write_text(text)
+    config = ("--configfile", NANO, "orphan.yaml")
+    target = ("--", f"{mode}/nano/data/full.parquet")
+    job = snakemake(folder, *config, "--mode", mode, "--no-hooks", "--nolock", *target)
+    assert job.returncode == 0, job.stderr
+    same = snakemake(folder, *config, "-n", *target)
+    assert "Nothing to be done" in same.stdout + same.stderr, same.stdout + same.stderr
+    changed = snakemake(folder, "--configfile", NANO, "changed.yaml", "-n", *target)
+    assert "Nothing to be done" not in changed.stdout + changed.stderr
+
+
 def test_success_is_told_once_and_the_manifest_names_every_file_of_the_grid(folder):
     result = snakemake(folder, "--", DATA)
     assert result.returncode == 0, result.stderr
@@ -115,7 +131,7 @@ def test_the_manifest_holds_the_name_of_the_slurm_jobs_before_the_first_is_sent(
     assert "--no-hooks" in called[-1], "else every job would write and tell the same"
     told = (
         "nano-phi seed3 base: failed before it began\n"
-        "  why: not submitted (sbatch: error: no such partition)\n"
+        "  why: SLURM sbatch failed. The error message was 'sbatch: error: no such partition'.\n"
     )
     assert told in result.stdout
     assert status.failures(status.look(folder / "results/nano")) + "\n" == told

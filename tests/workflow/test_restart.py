@@ -82,8 +82,10 @@ def test_a_killed_run_is_cleared_unlocked_and_resumed(toy):
 
 
 @pytest.mark.parametrize("run", ["paper", "demo"])
-def test_while_a_run_of_this_directory_is_alive_nothing_is_touched(run, toy):
-    enter(toy, "paper", pid=dead())
+@pytest.mark.parametrize("first", [True, False])
+def test_while_a_run_of_this_directory_is_alive_nothing_is_touched(run, first, toy):
+    if not first:
+        enter(toy, "paper", pid=dead())
     enter(toy, run)
     result = restart(toy, "--force", "--cores", "1", "all")
     assert result.returncode == 1

@@ -105,10 +105,15 @@ class Config:
             raise ConfigError(f"models.{model}.path: {path}: num_hidden_layers is no integer")
         return layers
 
-    def resources(self, model: str, stage: str) -> dict:
-        """`gpus`, `mem_mb` and `runtime` (minutes) of a stage: the model's, or the stage's own."""
+    def resources(self, model: str, stage: str, attempt: int = 1) -> dict:
+        """`gpus`, `mem_mb` and `runtime` (minutes) of a stage: the model's, or the stage's own;
+        memory and minutes of an attempt (1, 2, ...) are that many times as much, within `limits`.
+        """
         entry = dict(self.model(model)["resources"])
-        return entry | entry.pop("stages", {}).get(stage, {})
+        entry |= entry.pop("stages", {}).get(stage, {})
+        limits = self.raw["limits"]
+        grown = {name: attempt * entry[name] for name in ("mem_mb", "runtime")}
+        return entry | {name: min(n, limits.get(name, n)) for name, n in grown.items()}
 
     def template(self, model: str) -> dict:
         """Arguments of `templates.Template` for a model."""

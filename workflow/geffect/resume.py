@@ -70,7 +70,8 @@ class Resume:
             else:
                 tensors = {}
                 for shard in path.glob("*.safetensors"):
-                    tensors |= load_file(shard)
+                    # Not mapped: NFS cannot remove a file that somebody maps.
+                    tensors |= load_file(shard, backend="pread")
                 tables = {p.stem: frames.read(p) for p in path.glob("*.parquet")}
                 runtime.log.info("resumed after step %d from %s", about["step"], path)
                 return State(about["step"], tensors, about["record"], tables)

@@ -18,8 +18,7 @@ from geffect import jobs, slurm
 from geffect.errors import JobError, UnreachableError
 
 _PATIENCE = 600.0
-# As the Slurm plugin of Snakemake writes it.
-_REFUSED = r"^    message: SLURM sbatch failed\. The error message was '(.*?)'\.$"
+_MESSAGE = r"^    message: (.*?)(?:For further error details|^    \w+( \w+)?:)"
 
 
 def manifest_path(root) -> Path:
@@ -69,28 +68,31 @@ def end(root, errors: Mapping[str, dict] = MappingProxyType({})) -> None:
     """
     manifest, here = load(root), jobs.this_process()
     runs = [run for run in manifest["runs"] if not here.items() <= run.items()]
-    began = min(run["started"] for run in manifest["runs"] if here.items() <= run.items())
+    began = [run["started"] for run in manifest["runs"] if here.items() <= run.items()]
     logs = {Path(root, entry["log"]): entry["log"] for *_, entry in stages(manifest)}
     unrecorded = {
         logs[Path(path)]: error
         for path, error in errors.items()
-        if Path(path) in logs and not _recorded(jobs.read(jobs.record_path(path)), error, began)
+        if Path(path) in logs
+        and not _recorded(jobs.read(jobs.record_path(path)), error, *began[:1])
     }
     _write(root, {**manifest, "runs": runs, "unrecorded": unrecorded})
 
 
-def _recorded(record: dict | None, error: dict, began: str) -> bool:
-    """Whether a record is that of the attempt that ended in an error."""
-    if record is None or record["slurm_job"] != error["slurm_job"]:
+def _recorded(record: dict | None, error: dict, began: str = "") -> bool:
+    """Whether a record is that of the attempt that ended in an error, in a run since `began`."""
+    if record is None or error["why"]:
         return False
-    return record["slurm_job"] is not None or record["started"] >= began
+    if error["slurm_job"]:
+        return record["slurm_job"] == error["slurm_job"]
+    return record["started"] >= began  # by the same clock: no Slurm job, so this host
 
 
 def errors(log) -> dict[str, dict]:
     """The jobs that failed, by the path of their log, from Snakemake's own log of a run.
 
     Each has `slurm_job` and `slurm_log` (of the last attempt, None where Slurm did not run it), and
-    `why` it was not submitted (what sbatch answered, None where it was).
+    `why`, what Snakemake says of an attempt that never became a process (None where it became one).
     """
     found = {}
     text = Path(log).read_text(encoding="utf-8", errors="replace")
@@ -100,11 +102,12 @@ def errors(log) -> dict[str, dict]:
             continue
         job = re.search(r"^    external_jobid: (\S+)", block, re.MULTILINE)
         own, *others = logs[1].split(", ")
-        why = re.search(_REFUSED, block, re.MULTILINE | re.DOTALL)
+        said = re.search(_MESSAGE, block, re.MULTILINE | re.DOTALL)
+        why = " ".join(said[1].split()) if said and not job else "None"
         found[own] = {
             "slurm_job": job and job[1],
             "slurm_log": others[0] if job and others else None,
-            "why": why and " ".join(why[1].split()),
+            "why": None if why == "None" else why,
         }
     return found
 

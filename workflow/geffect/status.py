@@ -170,8 +170,7 @@ class _Failure:
             number, path = last["slurm_job"], last["slurm_log"]
             title += "failed before it began"
             who = f"Slurm job {number}" if number else "its process"
-            refused = last["why"] and f"not submitted ({last['why']})"
-            return cls(title, who, refused, number, path, None)
+            return cls(title, who, last["why"], number, path, None)
         record = job.record
         title += f"{job.state} in attempt {record['attempt']}"
         number, path = record["slurm_job"], record["slurm_log"]

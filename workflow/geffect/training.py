@@ -204,6 +204,7 @@ def _state(step: int, model, optimizer, scheduler, outcome: Outcome, tables: dic
 
 
 def _restore(state: State, model, optimizer, scheduler, outcome: Outcome) -> None:
+    """Takes everything out of a state."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(state.tensors[f"model.{name}"])
@@ -216,9 +217,11 @@ def _restore(state: State, model, optimizer, scheduler, outcome: Outcome) -> Non
     scheduler.load_state_dict(state.record["scheduler"])
     torch.set_rng_state(state.tensors["random.cpu"])
     if torch.cuda.is_available():
-        count = sum(name.startswith("random.cuda.") for name in state.tensors)
-        torch.cuda.set_rng_state_all([state.tensors[f"random.cuda.{k}"] for k in range(count)])
+        for k in range(torch.cuda.device_count()):
+            if f"random.cuda.{k}" in state.tensors:  # it may have had other GPUs
+                torch.cuda.set_rng_state(state.tensors[f"random.cuda.{k}"], k)
     outcome.rows = state.record["log"]
+    state.tensors.clear()  # the model's size three times over
 
 
 def _precision(precision: str, device: torch.device):

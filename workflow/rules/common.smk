@@ -199,14 +199,12 @@ def hashed(script, *files):
 def resources_of(stage):
     """What a stage of a model asks for: GPUs, and MiB and minutes that grow with its retries."""
 
-    def asked(wildcards, name):
-        return CONFIG.resources(wildcards.model, stage)[name]
+    def asked(name):
+        return lambda wildcards, attempt: CONFIG.resources(
+            wildcards.model, stage, attempt
+        )[name]
 
-    return dict(
-        gpu=lambda wildcards: asked(wildcards, "gpus"),
-        mem_mb=lambda wildcards, attempt: attempt * asked(wildcards, "mem_mb"),
-        runtime=lambda wildcards, attempt: attempt * asked(wildcards, "runtime"),
-    )
+    return dict(gpu=asked("gpus"), mem_mb=asked("mem_mb"), runtime=asked("runtime"))
 
 
 def compute():
