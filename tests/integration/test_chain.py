@@ -11,6 +11,7 @@ from checkout import CELLS, FINITE, TABLES
 
 from geffect import status
 from geffect.effects.reweighting import reweighted
+from geffect.frames import CELL
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,9 @@ def test_everything_that_users_rely_on_is_there(run):
     assert made["stage"].value_counts().to_dict() == {
         "evaluate": len(CELLS) + 2,
         "unlearn": len(CELLS),
+        "geffect": len(CELLS),
     }
+    assert made.groupby(CELL)["weights"].nunique().eq(1).all(), "one model from stage to stage"
     assert "WARNING" not in run.path("tables/main.md").read_text()
 
 

@@ -100,13 +100,14 @@ def repeated(copy) -> list[int]:
     return [end - start for end, start in zip(ends, starts[1:], strict=False)]
 
 
-def target(copy, cell=CELL):
-    return copy.cell(cell, "metrics.parquet").relative_to(copy.folder)
+def targets(copy, cell=CELL):
+    names = ("metrics.parquet", "geffect.parquet")
+    return [copy.cell(cell, name).relative_to(copy.folder) for name in names]
 
 
 def killed(copy, steps, rng):
     """A run of one cell whose process is killed once within an interval after each step."""
-    process = copy.start(target(copy), "--retries", len(steps), **SLOW)
+    process = copy.start(*targets(copy), "--retries", len(steps), **SLOW)
     for step in steps:
         copy.at_work(CELL, step)
         time.sleep(rng.uniform(0, 0.9 * EVERY * float(SLOW["TRIAL_SECONDS_A_STEP"])))
@@ -117,14 +118,18 @@ def killed(copy, steps, rng):
     return copy.finish(process)
 
 
-def test_killed_at_random_steps_a_cell_ends_as_the_uninterrupted_one(run, undisturbed, rng, report):
-    copy = run()
+@pytest.mark.parametrize("in_run", [False, pytest.param(True, marks=trial)])
+def test_killed_at_random_steps_a_cell_ends_as_the_uninterrupted_one(
+    in_run, run, undisturbed, rng, report
+):
+    copy = run({"geffect": {"in_run": in_run}})
     steps = sorted(rng.choice(np.arange(EVERY, STEPS - EVERY, EVERY), 2, replace=False).tolist())
     killed(copy, steps, rng)
     assert_same(copy, undisturbed, CELL)
     again = repeated(copy)
     assert len(again) == 2 and all(0 <= count <= EVERY for count in again)
-    report("kill -9 of the process, twice", repeated_steps=again, ends="equal")
+    what = "inside" if in_run else "outside of"
+    report(f"kill -9 twice, G-effects {what} the run", repeated_steps=again, ends="equal")
 
 
 def kill_and_restart(copy, *targets) -> tuple[list[str], list[str]]:
@@ -145,7 +150,7 @@ def kill_and_restart(copy, *targets) -> tuple[list[str], list[str]]:
 
 def test_snakemake_is_killed_and_restarted(run, undisturbed, report):
     copy = run()
-    copy.submit(target(copy, OTHER))
+    copy.submit(*targets(copy, OTHER))
     _, after = kill_and_restart(copy, "cells")
     assert_same(copy, undisturbed)
     assert after == ["unlearn_measured", "evaluate"], "the other cell was complete"
@@ -178,7 +183,7 @@ def test_ten_kills_of_one_cell(run, undisturbed, rng, report):
 @pytest.mark.parametrize("place", ["before", "after"])
 def test_a_kill_at_the_rename_of_a_state(place, run, undisturbed, report):
     copy = run()
-    copy.submit(target(copy), TRIAL_RENAME=f"{place} 3", **SLOW)
+    copy.submit(*targets(copy), TRIAL_RENAME=f"{place} 3", **SLOW)
     assert (copy.folder / "renamed.txt").exists()
     assert_same(copy, undisturbed, CELL)
     again = repeated(copy)
@@ -190,7 +195,7 @@ def test_a_kill_at_the_rename_of_a_state(place, run, undisturbed, report):
 @trial
 def test_scancel_of_a_running_job(run, slurm, undisturbed, report):
     copy = run()
-    process = copy.start(target(copy), **SLOW)
+    process = copy.start(*targets(copy), **SLOW)
     slurm.run("scancel", copy.at_work(CELL, 2 * EVERY)["slurm_job"])
     copy.finish(process)
     assert_same(copy, undisturbed, CELL)
@@ -202,7 +207,7 @@ def test_scancel_of_a_running_job(run, slurm, undisturbed, report):
 @trial
 def test_a_time_limit(run, undisturbed, report):
     copy = run({"models": {"nano-phi": {"resources": {"runtime": 1}}}})
-    text = copy.submit(target(copy), TRIAL_SECONDS_A_STEP="1.5")
+    text = copy.submit(*targets(copy), TRIAL_SECONDS_A_STEP="1.5")
     assert_same(copy, undisturbed, CELL)
     assert "TIMEOUT" in text
     again = repeated(copy)
@@ -213,7 +218,7 @@ def test_a_time_limit(run, undisturbed, report):
 @trial
 def test_a_memory_limit(run, undisturbed, report):
     copy = run({"models": {"nano-phi": {"resources": {"mem_mb": 450}}}})
-    copy.submit(target(copy), **SLOW)
+    copy.submit(*targets(copy), **SLOW)
     assert_same(copy, undisturbed, CELL)
     logs = [p.read_text(errors="replace") for p in copy.folder.glob("results/slurm_logs/**/*.log")]
     kills = sum("exceeded memory limit" in text for text in logs)
@@ -225,7 +230,7 @@ def test_a_memory_limit(run, undisturbed, report):
 def test_a_cell_that_never_has_enough_memory_is_reported_and_the_other_is_made(run, report):
     small = {"models": {"nano-phi": {"resources": {"mem_mb": 150}}}}
     copy = run()
-    copy.submit(target(copy, OTHER))
+    copy.submit(*targets(copy, OTHER))
     (copy.folder / "small.yaml").write_text(yaml.safe_dump(small))
     text = copy.submit(
         "all", "--configfile", "small.yaml", "--retries", 1, expect=1, TRIAL_SECONDS_A_STEP="1"

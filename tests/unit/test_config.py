@@ -299,9 +299,21 @@ def test_a_stage_may_ask_for_other_resources_than_its_model(raw):
     assert config.resources("llama-2-7b", "evaluate")["gpus"] == 1
     phi = config.resources("phi-1_5", "evaluate")
     assert phi == config.resources("phi-1_5", "geffect") | {"runtime": 120}
+
     raw["models"]["phi-1_5"]["resources"]["stages"] = {"train": {"gpus": 2}}
     with pytest.raises(ConfigError, match="train"):
         Config(raw)
+
+
+def test_what_a_retry_asks_for_grows_up_to_the_limits_of_the_site(raw):
+    first, third = (Config(raw).resources("llama-2-7b", "unlearn", n) for n in (1, 3))
+    assert third == {"gpus": 4, "mem_mb": 3 * first["mem_mb"], "runtime": 3 * first["runtime"]}
+    limited = Config({**raw, "limits": {"runtime": first["runtime"] + 1}})
+    assert limited.resources("llama-2-7b", "unlearn", 3) == third | {
+        "runtime": first["runtime"] + 1
+    }
+    limited = Config({**raw, "limits": {"mem_mb": 10}})
+    assert limited.resources("llama-2-7b", "unlearn")["mem_mb"] == 10
 
 
 def test_a_cell_named_twice_is_run_once(raw):

@@ -24,7 +24,9 @@ class Run:
             {"name": f"phi forget05 npo+kl seed{n}", "stages": {s: entry(s, n) for s in STAGES}}
             for n in range(cells)
         ]
-        runs.begin(root, [{"name": "cells", "rows": rows}], None)
+        self.groups = [{"name": "cells", "rows": rows}]
+        runs.begin(root, self.groups, None)
+        runs.end(root)
 
     def make(self, stage, cell=0, diverged=None):
         for name in entry(stage, cell)["files"]:
@@ -100,6 +102,15 @@ def test_an_owner_that_cannot_be_seen_from_here_is_not_called_dead(run, capsys, 
     code, text = run.says(capsys)
     assert code == 0 and text.count("not seen from here") == 2
     assert run.says(capsys, "--failed") == (0, "nothing failed\n")
+
+
+def test_a_run_at_work_is_named_since_it_may_try_again_what_failed(run, capsys):
+    run.record("unlearn", "failed", error="row 3")
+    assert "at work" not in run.says(capsys, "--failed")[1]
+    runs.begin(run.root, run.groups, None)
+    for arguments in ((), ("--failed",)):
+        line = run.says(capsys, *arguments)[1].splitlines()[-1]
+        assert line.startswith(f"at work: process {os.getpid()} on ")
 
 
 def test_a_failure_is_told_with_its_error_and_its_logs(run, capsys):
@@ -197,7 +208,6 @@ def test_a_process_that_is_gone_was_killed_and_so_says_the_grid(run, capsys):
 
 def test_an_attempt_that_left_no_record_is_told_until_the_next_run(run, capsys, slurm):
     slurm.broken("sacct", "Slurm accounting storage is disabled")
-    stages = runs.load(run.root)["groups"]
     log = slurm.log(8, "text", "Traceback (most recent call last):", "  a line", "XError: y", "no")
     run.record("unlearn", "failed", error="of an attempt before", slurm_job="7")
     run.make("evaluate")
@@ -219,7 +229,7 @@ def test_an_attempt_that_left_no_record_is_told_until_the_next_run(run, capsys, 
         "  why: XError: y; Slurm job 8",
         f"  Slurm log: {log}",
     ]
-    runs.begin(run.root, stages, None)
+    runs.begin(run.root, run.groups, None)
     assert run.states()["geffect"] == "missing"
 
 

@@ -112,6 +112,18 @@ def errors(log) -> dict[str, dict]:
     return found
 
 
+def at_work(root) -> list[str]:
+    """The runs that are at work, or may be, in words."""
+    found = []
+    for run in load(root)["runs"]:
+        who = f"{jobs.describe(run)}, since {run['started']}"
+        try:
+            found += [who] if jobs.alive(run) else []
+        except UnreachableError:
+            found.append(f"{who}, not seen from here")
+    return found
+
+
 def refuse_living(root, elsewhere_is_dead: bool, directory: str | None = None) -> None:
     """Returns if no run is at work.
 

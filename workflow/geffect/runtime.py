@@ -146,6 +146,25 @@ def made_of(inputs, params, wildcards) -> dict:
     }
 
 
+def record(made_of: dict) -> dict:
+    """What a job was made of (`made_of`), for a file: `cell`, `settings`, `code`, the hashes of
+    `data` and, by the role of a model, of its `weights`; and `provenance`.
+    """
+    inputs = made_of["inputs"]
+    folders = {name: hashes for name, hashes in inputs.items() if isinstance(hashes, dict)}
+    return {
+        "cell": made_of["wildcards"],
+        "settings": made_of["settings"],
+        "code": made_of["code"],
+        "data": {name: hashes for name, hashes in inputs.items() if name not in folders},
+        "weights": {
+            role: {name: h for name, h in hashes.items() if name.endswith(".safetensors")}
+            for role, hashes in folders.items()
+        },
+        **provenance(),
+    }
+
+
 def packages() -> dict[str, str]:
     """Name -> version of the packages that results may depend on."""
     return {d.name: d.version for d in metadata.distributions() if d.name in _PACKAGES}

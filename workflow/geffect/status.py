@@ -230,6 +230,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         found = look(given.root)
         print((failures(found) or "nothing failed") if given.failed else grid(found))
+        for run in runs.at_work(given.root):
+            print(f"at work: {run}; it may try again what failed")
     except GeffectError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -229,11 +229,11 @@ def provenance(records: Iterable[tuple[Mapping, str, Mapping]]) -> pd.DataFrame:
     """What the rows of the tables were made by, where, and what it took.
 
     Args:
-        records: (cell, stage, content of its provenance.json or evaluation.json).
+        records: (cell, stage, content of its provenance.json, geffect.json or evaluation.json).
 
     Returns:
         One row per record: CELL, `stage`, `git_commit`, `git_dirty`, the hashes `code` (missing
-        for evaluations), `settings` and `weights` (of the model that was left or evaluated),
+        for evaluations), `settings` and `weights` (of the model that was left, or looked at),
         `python` and a column per package with their versions, `host`, `device`, `gpus`,
         `wall_seconds`, `peak_memory_mib`, `peak_gpu_mib`.
     """
@@ -246,7 +246,7 @@ def provenance(records: Iterable[tuple[Mapping, str, Mapping]]) -> pd.DataFrame:
                 "git_dirty": record["git"]["dirty"],
                 "code": record.get("code"),
                 "settings": hash_content(record["settings"])[:16],
-                "weights": hash_content(record["weights"].get("unlearned", record["weights"]))[:16],
+                "weights": hash_content(_weights(record))[:16],
                 **_versions(record),
                 "host": record["host"],
                 "device": record["device"],
@@ -262,7 +262,7 @@ def mixed_versions(records: Iterable[Mapping]) -> list[str]:
     """A warning for each package that the records name in several versions.
 
     Args:
-        records: contents of provenance.json and evaluation.json.
+        records: contents of provenance.json, geffect.json and evaluation.json.
     """
     counts: dict[str, dict[str, int]] = {}
     for record in records:
@@ -279,6 +279,11 @@ def mixed_versions(records: Iterable[Mapping]) -> list[str]:
         for package, known in sorted(counts.items())
         if len(known) > 1
     ]
+
+
+def _weights(record: Mapping) -> Mapping[str, str]:
+    weights = record["weights"]
+    return weights.get("unlearned", weights.get("model", weights))
 
 
 def _versions(record: Mapping) -> dict[str, str]:

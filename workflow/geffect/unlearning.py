@@ -11,8 +11,6 @@ from geffect.registry import REFERENCE_NEEDS
 from geffect.resume import Resume, State
 from geffect.training import Outcome, Settings
 
-WEIGHTS = ".safetensors"
-
 
 class Watch(Protocol):
     """What looks at a cell's run every few steps."""
@@ -115,14 +113,6 @@ class _EveryFewSteps:
 
 def _record(outcome: Outcome, output, made_of: dict) -> dict:
     """What a run was made of: its cell, settings, code, and the hashes of data and weights."""
-    data = dict(made_of["inputs"])
-    original = {name: h for name, h in data.pop("original").items() if name.endswith(WEIGHTS)}
-    return {
-        "cell": made_of["wildcards"],
-        "settings": made_of["settings"],
-        "code": made_of["code"],
-        "data": data,
-        "weights": {"original": original, "unlearned": runtime.hash_folder(output.model)},
-        "diverged": outcome.diverged,
-        **runtime.provenance(),
-    }
+    record = runtime.record(made_of)
+    record["weights"]["unlearned"] = runtime.hash_folder(output.model)
+    return {**record, "diverged": outcome.diverged}

@@ -1,7 +1,7 @@
 """G-effects at every checkpoint of a cell (where `geffect.in_run` does not measure them earlier).
 
 geffect  θ_o, checkpoints/, model/, draws.safetensors, data -> the cell's geffect.parquet,
-         risk.parquet, instances.parquet, tokens.parquet
+         risk.parquet, instances.parquet, tokens.parquet, geffect.json
 """
 
 if not config["geffect"]["in_run"]:
@@ -16,6 +16,7 @@ if not config["geffect"]["in_run"]:
             draws=f"{CELL}/draws.safetensors",
         output:
             **geffect_tables(),
+            record=f"{CELL}/geffect.json",
         log:
             f"{ROOT}/logs/geffect/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
         benchmark:

@@ -1,7 +1,7 @@
 """Tables and figures over all cells.
 
 tables   every cell's metrics, geffect and training log, the references' metrics, and how all
-         were made (provenance.json, evaluation.json) -> tables/*
+         were made (provenance.json, geffect.json, evaluation.json) -> tables/*
 figures  the cells of one (model, split), the main table -> figures/{model}/{split}/*.pdf, *.png
 """
 
@@ -13,6 +13,9 @@ rule tables:
         training=per_cell(f"{CELL}/training.parquet"),
         references=per_reference(f"{REFERENCE}/metrics.parquet"),
         provenance=per_cell(f"{CELL}/provenance.json"),
+        geffect_records=(
+            [] if config["geffect"]["in_run"] else per_cell(f"{CELL}/geffect.json")
+        ),
         records=per_cell(f"{CELL}/evaluation.json"),
         reference_records=per_reference(f"{REFERENCE}/evaluation.json"),
     output:

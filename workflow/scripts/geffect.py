@@ -1,6 +1,6 @@
 """Rule geffect: the G-effects of a cell's losses at every checkpoint."""
 
-from geffect import frames, models, runtime
+from geffect import files, frames, models, runtime
 from geffect.cell import Cell, Draws
 from geffect.effects.measurement import Measurement, along
 
@@ -21,6 +21,8 @@ def main(inputs, output, params, wildcards, log):
         for name, frame in measurement.frames().items():
             frames.write(frames.with_cell(frame, wildcards), output[name])
             runtime.log.info("wrote %s", output[name])
+        made_of = runtime.made_of(inputs, params, wildcards)
+        files.write_json(runtime.record(made_of), output.record)
 
 
 if "snakemake" in globals():

@@ -24,6 +24,7 @@ def main(inputs, outputs, params, log):
             for keys, stage, paths in (
                 (references, "evaluate", inputs.reference_records),
                 (cells, "unlearn", inputs.provenance),
+                (cells if inputs.geffect_records else [], "geffect", inputs.geffect_records),
                 (cells, "evaluate", inputs.records),
             )
             for key, path in zip(keys, paths, strict=True)
