@@ -6,6 +6,7 @@ Two of these run with the tests; the others, and the table of all, are `make tri
 import os
 import shutil
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -265,7 +266,10 @@ def local_demo(tmp_path_factory, checkout):
     local = Checkout(checkout(tmp_path_factory.mktemp("local")))
     started = time.monotonic()
     subprocess.run(
-        ["snakemake", "--configfile", "config/demo.yaml", "--cores", "2", "--quiet", "rules"],
+        [
+            *(sys.executable, "-m", "snakemake", "--configfile", "config/demo.yaml"),
+            *("--cores", "2", "--quiet", "rules"),
+        ],
         cwd=local.folder,
         env={**os.environ, "PYTHONPATH": str(local.folder / "workflow")},
         check=True,

@@ -299,7 +299,6 @@ def test_a_stage_may_ask_for_other_resources_than_its_model(raw):
     assert config.resources("llama-2-7b", "evaluate")["gpus"] == 1
     phi = config.resources("phi-1_5", "evaluate")
     assert phi == config.resources("phi-1_5", "geffect") | {"runtime": 120}
-
     raw["models"]["phi-1_5"]["resources"]["stages"] = {"train": {"gpus": 2}}
     with pytest.raises(ConfigError, match="train"):
         Config(raw)
