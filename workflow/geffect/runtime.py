@@ -160,6 +160,7 @@ def record(made_of: dict) -> dict:
         "weights": {
             role: {name: h for name, h in hashes.items() if name.endswith(".safetensors")}
             for role, hashes in folders.items()
+            if hashes  # a folder of checkpoints has no files of its own
         },
         **provenance(),
     }
