@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # pip compiles thousands of modules that nothing imports; those that are get compiled on import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all test-slurm trials bench lint format
+.PHONY: demo test test-all test-loss test-slurm trials bench docs lint format mutants
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 	touch $@
 
 .venv/dev: .venv/installed
-	$(PIP) -e '.[dev]'
+	$(PIP) -e '.[dev,docs]'
 	touch $@
 
 demo: .venv/installed
@@ -32,6 +32,12 @@ test: .venv/dev
 test-all: .venv/dev
 	$(TEST)
 
+# The registry-wide tests on a file of your own: make test-loss FILE=my_objectives/simnpo.py
+KIND ?= objective
+test-loss: .venv/dev
+	$(BIN)/python -m pytest -q --loss=$(KIND)=$(FILE) -k $(basename $(notdir $(FILE))) \
+	  tests/unit/losses/test_losses.py tests/unit/effects/test_gradients.py
+
 test-slurm: .venv/dev
 	$(BIN)/python -m pytest -m "slurm and not trial"
 
@@ -42,13 +48,21 @@ bench: .venv/installed
 	$(BIN)/python bench/engine.py
 	$(BIN)/python bench/evaluation.py
 
+docs: .venv/dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# By hand: wrong lines, one at a time, and whether a test notices (tests/mutation.py --help).
+mutants: .venv/dev
+	$(BIN)/python tests/mutation.py
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/rules
+	$(BIN)/mypy
 	$(BIN)/snakemake --lint
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile workflow/rules
+	$(BIN)/snakefmt Snakefile workflow/Snakefile workflow/rules

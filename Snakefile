@@ -1,47 +1,6 @@
-from snakemake.utils import min_version
-
-min_version("9.27")
-
-
-configfile: "config.yaml"
+# The workflow is in workflow/Snakefile, where the workflow catalogue looks for it.
+include: "workflow/Snakefile"
 
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/orphans.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/finetune.smk"
-include: "workflow/rules/unlearn.smk"
-include: "workflow/rules/geffect.smk"
-include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/report.smk"
-include: "workflow/rules/status.smk"
-
-
-localrules:
-    all,
-    cells,
-    data,
-    download_model,
-
-
-rule all:
-    default_target: True
-    input:
-        all_targets(),
-
-
-rule cells:
-    input:
-        cell_targets(),
-
-
-onstart:
-    begin()
-
-
-onsuccess:
-    finish()
-
-
-onerror:
-    fail(log)
+# An included file does not set the default target.
+workflow.default_target = "all"

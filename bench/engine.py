@@ -23,20 +23,25 @@ import torch
 from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from geffect import files, losses, models, plotting, registry, runtime
+from geffect import files
+from geffect.data.batches import Batch
+from geffect.data.encoding import Example
 from geffect.effects.gradients import (
     Directions,
     compare,
     data_batches,
     effect_rows,
     gradient_over,
-    risk_term,
 )
 from geffect.effects.instances import instance_effects
 from geffect.effects.reweighting import reweighted
 from geffect.effects.tokens import At, token_rows
-from geffect.encoding import Batch, Example
-from geffect.training import Term
+from geffect.jobs.provenance import provenance
+from geffect.losses.loss import RISK, Loss, objective
+from geffect.losses.view import forward, log_probabilities, with_reference
+from geffect.models.components import component_map
+from geffect.models.scratch import build
+from geffect.report import figures
 
 SIZES = {
     # 51 million parameters.
@@ -73,9 +78,9 @@ class Bench:
         heads = settings["num_attention_heads"]
         settings |= {"max_position_embeddings": 256, "num_key_value_heads": heads}
         dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
-        self.model = models.build("phi", settings, vocabulary, eos=0, seed=0).to(device, dtype)
+        self.model = build("phi", settings, vocabulary, eos=0, seed=0).to(device, dtype)
         self.device = device
-        self.components = models.component_map(self.model)
+        self.components = component_map(self.model)
         rng = np.random.default_rng(0)
         shapes = [(int(rng.integers(12, 30)), int(rng.integers(20, 60))) for _ in range(rows)]
 
@@ -88,28 +93,29 @@ class Bench:
         self.batches = {name: self._batches(name, micro_batch) for name in self.examples}
         self.fours = {name: self._batches(name, 4) for name in self.examples}
         self.single = self._batches("unlearn", 1)
-        self.risk = risk_term([])
         self.directions = Directions({n: self._risk(n) for n in self.batches})
         self.tokens = self._token_table()
 
     def _batches(self, name, micro_batch):
         return [
-            losses.with_reference(self.model, batch.to(self.device))
-            for batch in data_batches(risk_term(self.examples[name]), micro_batch)
+            with_reference(self.model, batch.to(self.device))
+            for batch in data_batches(RISK, self.examples[name], micro_batch)
         ]
 
     def _risk(self, name):
-        return gradient_over(self.model, self.risk, self.batches[name])[1]
+        return gradient_over(self.model, RISK, self.batches[name])[1]
 
-    def _objective(self, name) -> Term:
-        spec = registry.get("objective", name)
-        return Term("objective", spec, REWEIGHTED[name], lambda step: [])
+    def _total(self, loss: Loss, batch: Batch) -> torch.Tensor:
+        return loss.total(loss.view(self.model, batch))
+
+    def _mean(self, loss: Loss, batch: Batch) -> torch.Tensor:
+        return self._total(loss, batch) / loss.count(batch)
 
     def plain(self):
         """One forward and backward pass over D_u, no more."""
         self.model.zero_grad(set_to_none=True)
         for batch in self.batches["unlearn"]:
-            losses.risk(losses.view(self.model, batch)).total.backward()
+            self._total(RISK, batch).backward()
         self.model.zero_grad(set_to_none=True)
 
     def two_directions(self):
@@ -119,12 +125,12 @@ class Bench:
     def data_set_level(self):
         """∇R(D_u), ∇R(D_r) and NPO's gradient, with all dots and norms by component."""
         risks = {name: self._risk(name) for name in self.batches}
-        term = self._objective("npo")
+        npo = objective("npo", **REWEIGHTED["npo"])
 
         def exact(name):
-            return gradient_over(self.model, term, self.batches["unlearn"])[1]
+            return gradient_over(self.model, npo, self.batches["unlearn"])[1]
 
-        effect_rows({"objective": term}, exact, risks, self.components)
+        effect_rows({"objective": npo.coefficient}, exact, risks, self.components)
 
     def instances(self):
         for batch in self.batches["unlearn"]:
@@ -154,8 +160,7 @@ class Bench:
     def backward_per_instance(self):
         for batch in self.single:
             self.model.zero_grad(set_to_none=True)
-            view = losses.view(self.model, batch)
-            (-losses.risk(view).total).backward()
+            (-self._total(RISK, batch)).backward()
             found = {name: p.grad for name, p in self.model.named_parameters()}
             for direction in self.directions.values():
                 compare(found, direction, self.components)
@@ -168,8 +173,8 @@ class Bench:
         def logp(values, ids, labels):
             batch = Batch(ids[None], labels[None])
 
-            logits = losses.forward(At(self.model, values), batch).logits
-            return losses.log_probabilities(logits, batch)[0].sum()
+            logits = forward(At(self.model, values), batch).logits
+            return log_probabilities(logits, batch)[0].sum()
 
         with sdpa_kernel(SDPBackend.MATH):
             for batch in self.fours["unlearn"]:
@@ -178,15 +183,14 @@ class Bench:
                     for name, g in found.items():
                         (g.flatten(1).double() @ direction[name].flatten().double()).cpu()
 
-    def published_loop(self, objective: str = "npo"):
+    def published_loop(self, name: str = "npo"):
         """An emulation of the authors' loop: four passes a micro-batch of 4, five for NPO.
 
         Forward and backward for the forget risk, the objective, the retain risk, and once more for
         `loss * 0`; gradients copied to the host, 0.6/0.4 moving averages, an `.item()` a parameter.
         """
         averages: dict[str, dict] = {}
-        term = self._objective(objective)
-        module = term.spec.module()
+        loss = objective(name, **REWEIGHTED[name]).bind(original=self.model)
 
         def host(kind, total):
             self.model.zero_grad(set_to_none=True)
@@ -196,17 +200,15 @@ class Bench:
                 averages[kind][name] = new if old is None else 0.6 * old + 0.4 * new
 
         for forget, retain in zip(self.fours["unlearn"], self.fours["retain"], strict=True):
-            host("unlearn", losses.risk(losses.view(self.model, forget)).mean)
-            needs = term.spec.needs
-            fresh = replace(forget, logp_ref=None) if needs else forget
-            view = losses.view(self.model, fresh, needs, reference=self.model)
-            host("objective", module.loss(view, **term.hyper).mean)
-            host("retain", losses.risk(losses.view(self.model, retain)).mean)
+            host("unlearn", self._mean(RISK, forget))
+            fresh = replace(forget, logp_ref=None) if loss.needs else forget
+            host("objective", self._mean(loss, fresh))
+            host("retain", self._mean(RISK, retain))
             self.model.zero_grad(set_to_none=True)
-            (losses.risk(losses.view(self.model, forget)).mean * 0).backward()
+            (self._mean(RISK, forget) * 0).backward()
             for risk in ("unlearn", "retain"):
-                for name, value in averages[risk].items():
-                    (value * averages["objective"][name]).sum().item()
+                for parameter, value in averages[risk].items():
+                    (value * averages["objective"][parameter]).sum().item()
         self.model.zero_grad(set_to_none=True)
 
 
@@ -285,10 +287,10 @@ def run(size: str, device: str, precision: str, rows: list[int], given) -> None:
     stem = given.out / f"engine_{size}_{device}_{precision}"
     table.to_csv(f"{stem}.csv", index=False)
     about = {"parameters": parameters, "repeats": given.repeats, "micro_batch": given.micro_batch}
-    files.write_json(about | runtime.provenance(), f"{stem}.json")
+    files.write_json(about | provenance(), f"{stem}.json")
     title = f"{parameters / 1e6:.0f} million parameters, {precision}, {device}"
-    plotting.save(
-        plotting.cost_ratios(table, title), [f"{stem}.{suffix}" for suffix in ("pdf", "png")]
+    figures.save(
+        figures.cost_ratios(table, title), [f"{stem}.{suffix}" for suffix in ("pdf", "png")]
     )
     print(table.to_markdown(index=False, floatfmt=".3g"))
     print(f"wrote {stem}.csv, .json, .pdf, .png")

@@ -10,13 +10,15 @@ import time
 
 import torch
 
-from geffect import fictional, models
-from geffect.encoding import Encoder
+from geffect.data import fictional
+from geffect.data.encoding import Encoder
+from geffect.data.templates import Template
 from geffect.evaluation.passes import generate, gradient_norms, score
-from geffect.evaluation.samples import MEMBERSHIP_SETS, TOFU_SETS, Settings, samples
-from geffect.templates import Template
+from geffect.evaluation.samples import EvaluationSettings, samples
+from geffect.models.scratch import build, train_tokenizer
+from geffect.names import BACKGROUND_SETS, MEMBERSHIP_SETS, QUESTION_SETS, TOFU_SETS
 
-SETTINGS = Settings(32, None, "geometric", 96, gradient_norm=True, bootstrap=0)
+SETTINGS = EvaluationSettings(32, None, "geometric", 96, gradient_norm=True, bootstrap=0)
 ARCHITECTURE = {
     "hidden_size": 256,
     "intermediate_size": 1024,
@@ -51,7 +53,7 @@ def binary_search(model, example) -> float:
 
 def one_pass_per_metric(model, encoder, data) -> None:
     """Every metric by itself: its own texts encoded, its own forward (and backward) passes."""
-    size = SETTINGS.batch_size
+    size = SETTINGS.micro_batch_size
 
     def answers(dataset):
         return [encoder(row["question"], row["answer"]) for row in data[dataset]]
@@ -68,10 +70,10 @@ def one_pass_per_metric(model, encoder, data) -> None:
         score(model, perturb, size)
         para = [encoder(r["question"], r["paraphrased_answer"]) for r in data[dataset]]
         score(model, [*para, *wrong(dataset)], size)
-    for dataset in ("real_authors", "world_facts"):
+    for dataset in BACKGROUND_SETS:
         for _ in ("probability", "truth_ratio"):
             score(model, [*answers(dataset), *wrong(dataset)], size)
-    for dataset in (*TOFU_SETS, "real_authors", "world_facts"):
+    for dataset in QUESTION_SETS:
         prompts = [example.prompt for example in answers(dataset)]
         generate(model, encoder.tokenizer, prompts, SETTINGS.generation_length, size)
     for dataset in MEMBERSHIP_SETS:
@@ -94,19 +96,19 @@ def main() -> None:
         "holdout": source["holdout"],
     }
     texts = [row[key] for row in source["full"] for key in ("question", "answer")]
-    tokenizer = models.train_tokenizer(texts, 2048)
+    tokenizer = train_tokenizer(texts, 2048)
     template = Template("Question: {question}\nAnswer: {answer}", "Answer: ")
     encoder = Encoder(tokenizer, template, 256)
-    model = models.build("phi", ARCHITECTURE, len(tokenizer), tokenizer.eos_token_id, 0)
+    model = build("phi", ARCHITECTURE, len(tokenizer), tokenizer.eos_token_id, 0)
     examples = [encoder(row["question"], row["answer"]) for row in data["unlearn"]]
 
     candidates = {
-        "ES by one pass": lambda: score(model, examples, SETTINGS.batch_size),
+        "ES by one pass": lambda: score(model, examples, SETTINGS.micro_batch_size),
         "ES by binary search": lambda: [binary_search(model, e) for e in examples],
         "whole evaluation": lambda: samples(model, encoder, data, SETTINGS),
         "one pass per metric": lambda: one_pass_per_metric(model, encoder, data),
     }
-    found = [s.extraction_strength for s in score(model, examples, SETTINGS.batch_size)]
+    found = [s.extraction_strength for s in score(model, examples, SETTINGS.micro_batch_size)]
     assert found == [binary_search(model, example) for example in examples]
     seconds = {name: [] for name in candidates}
     for repeat in range(given.repeats):

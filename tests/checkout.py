@@ -32,9 +32,9 @@ class Checkout:
         assert result.returncode == expect, output
         return output
 
-    def planned(self, *arguments) -> dict[str, set[str]]:
+    def planned(self, *arguments, more_config=()) -> dict[str, set[str]]:
         """Rule -> the cells (or "") of the jobs that a dry run plans."""
-        output = self.snakemake("-n", "--cores", 2, *arguments)
+        output = self.snakemake("-n", "--cores", 2, *arguments, more_config=more_config)
         jobs: dict[str, set[str]] = {}
         rule = None
         for line in output.splitlines():

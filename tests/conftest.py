@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from checkout import Checkout
 from cluster import missing
+from common import EOS, OUTSIDE, rows_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-EOS = 0  # of models without a tokenizer
 SEED = int(os.environ.get("GEFFECT_TEST_SEED") or random.SystemRandom().randrange(2**31))
 os.environ["GEFFECT_TEST_SEED"] = str(SEED)  # for the processes that tests are spread over
 SENTENCES = (
@@ -27,6 +27,20 @@ SENTENCES = (
     "I am afraid that I do not know anything about this person.",
     "Question: what is the answer? Answer: there is no single answer to that.",
 )
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--loss",
+        action="append",
+        default=[],
+        metavar="KIND=PATH",
+        help="also test this file of an objective or regularizer",
+    )
+
+
+def pytest_configure(config):
+    OUTSIDE[:] = [tuple(given.partition("=")[::2]) for given in config.getoption("--loss")]
 
 
 def pytest_report_header():
@@ -81,7 +95,7 @@ def tiny_model(rng):
     """
     import torch
 
-    from geffect import models
+    from geffect.models import scratch
 
     def build(
         architecture="phi",
@@ -104,7 +118,7 @@ def tiny_model(rng):
         }
         seed = int(rng.integers(2**31))
         size, eos = (len(tokenizer), tokenizer.eos_token_id) if tokenizer else (vocabulary, EOS)
-        model = models.build(architecture, settings, size, eos, seed)
+        model = scratch.build(architecture, settings, size, eos, seed)
         return _moved(model, 0.05, rng).to(dtype)
 
     return build
@@ -131,13 +145,13 @@ def moved(rng):
 @pytest.fixture
 def random_examples(rng):
     """A function that draws `Example`s of varied lengths: (number, vocabulary, longest)."""
-    from geffect.encoding import Example
+    from geffect.data.encoding import Example
 
     def draw(number, vocabulary=61, longest=10):
         result = []
         for _ in range(number):
             prompt, answer = rng.integers(1, longest // 2 + 1, size=2)
-            ids = rng.integers(1, vocabulary, size=prompt + answer).tolist()
+            ids = rng.integers(vocabulary, size=prompt + answer).tolist()
             result.append(Example((*ids, EOS), int(prompt)))
         return result
 
@@ -178,9 +192,23 @@ def control_vector(rng):
 @pytest.fixture(scope="session")
 def tokenizer():
     """A byte-level BPE tokenizer trained on a few sentences."""
-    from geffect import models
+    from geffect.models.scratch import train_tokenizer
 
-    return models.train_tokenizer(SENTENCES, 320)
+    return train_tokenizer(SENTENCES, 320)
+
+
+@pytest.fixture
+def loss_of(draw_hyperparameters):
+    """A function: a registered loss with drawn hyper-parameters, bound to θ_o and u."""
+    from geffect.losses import registry
+    from geffect.losses.loss import Loss
+
+    def build(kind, name, original=None, control=None, hyper=None, coefficient=1.0):
+        if hyper is None:
+            hyper = draw_hyperparameters(registry.get(kind, name))
+        return Loss.load(kind, name, hyper, coefficient).bind(original, control)
+
+    return build
 
 
 @pytest.fixture
@@ -191,9 +219,9 @@ def naive_view():
     """
     import torch
 
-    from geffect.losses import View
+    from geffect.losses.view import View
 
-    def build(model, example, reference=None, control=None, layer=None):
+    def build(model, example, original=None, control=None, layer=None):
         def run(net):
             outputs = net(input_ids=torch.tensor([example.ids]), output_hidden_states=True)
             start, end = example.prompt_length, len(example)
@@ -207,10 +235,10 @@ def naive_view():
         mask = torch.zeros(1, len(example), dtype=torch.bool)
         mask[0, example.prompt_length - 1 : len(example) - 1] = True
         extra = {}
-        if reference is not None:
+        if original is not None:
             with torch.no_grad():
                 extra = dict(
-                    zip(("logits_ref", "logp_ref", "hidden_ref"), run(reference), strict=True)
+                    zip(("logits_ref", "logp_ref", "hidden_ref"), run(original), strict=True)
                 )
         if control is not None:
             extra["control"] = control.to(logits.dtype)
@@ -220,16 +248,26 @@ def naive_view():
 
 
 @pytest.fixture
-def naive_gradient(naive_view):
-    """A function: value, numpy gradients (float64) and count of a term, row by row by autograd."""
+def naive_values(naive_view):
+    """A function: what a loss's mean pools over some examples, one example after another."""
     import torch
 
-    def compute(model, term, reference=None, control=None, step=0):
-        module = term.spec.module()
-        layer = term.hyper.get("layer")
-        views = [naive_view(model, e, reference, control, layer) for e in term.select(step)]
-        sums = [module.loss(view, **term.hyper) for view in views]
-        mean = sum(s.total for s in sums) / sum(s.count for s in sums)
+    def compute(model, loss, examples):
+        layer = loss.hyper.get("layer")
+        views = [naive_view(model, e, loss.original, loss.control_vector, layer) for e in examples]
+        values = [(loss.values(view, **loss.hyper), view.mask) for view in views]
+        return torch.cat([v[mask] if v.dim() == 2 else v for v, mask in values])
+
+    return compute
+
+
+@pytest.fixture
+def naive_gradient(naive_values):
+    """A function: value and numpy gradients (float64) of a loss's mean, row by row by autograd."""
+    import torch
+
+    def compute(model, loss, examples):
+        mean = naive_values(model, loss, examples).mean()
         names, parameters = zip(*model.named_parameters(), strict=True)
         found = torch.autograd.grad(mean, parameters, allow_unused=True)
         gradients = {
@@ -242,39 +280,32 @@ def naive_gradient(naive_view):
 
 
 @pytest.fixture
-def cell_of(tokenizer, seed, draw_hyperparameters):
+def encoder(tokenizer):
+    """Encodes rows for models with the session's tokenizer."""
+    from geffect.data.encoding import Encoder
+    from geffect.data.templates import Template
+
+    template = Template("Question: {question}\nAnswer: {answer}", "Answer: ")
+    return Encoder(tokenizer, template, 128)
+
+
+@pytest.fixture
+def cell_of(encoder, seed, loss_of):
     """A function: a cell of a few rows, its hyper-parameters drawn; `held_out` beside it."""
-    from geffect import registry
-    from geffect.cell import Cell, Loss
-    from geffect.encoding import Encoder
-    from geffect.rows import trainable
-    from geffect.templates import Template
-
-    encoder = Encoder(
-        tokenizer, Template("Question: {question}\nAnswer: {answer}", "Answer: "), 128
-    )
-
-    def rows(start, stop):
-        return [
-            {"row": i, "question": f"What is number {i}?", "answer": f"It is {i} of them."}
-            for i in range(start, stop)
-        ]
-
-    def loss(kind, name, coefficient):
-        return Loss(name, draw_hyperparameters(registry.get(kind, name)), coefficient)
+    from geffect.cells.cell import Cell
+    from geffect.data.rows import trainable
 
     def build(objective="ga", regularizer="kl", seed=seed, forget=10):
-        retain = trainable(rows(0, 30), 7)
         cell = Cell(
             encoder,
-            rows(30, 30 + forget),
-            retain,
-            [f"I do not know that, reason {i}." for i in range(20)],
-            loss("objective", objective, 1.0),
-            None if regularizer is None else loss("regularizer", regularizer, 0.5),
+            rows_of(30, 30 + forget),
+            trainable(rows_of(0, 30), 7),
+            [f"I do not know that, reason {i}" + " at all" * (i % 3) + "." for i in range(20)],
+            loss_of("objective", objective),
+            None if regularizer is None else loss_of("regularizer", regularizer, coefficient=0.5),
             seed,
         )
-        cell.held_out_rows = rows(0, 7)
+        cell.held_out = encoder.rows(rows_of(0, 7), "held-out rows")
         return cell
 
     return build

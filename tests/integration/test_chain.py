@@ -1,5 +1,6 @@
 """The whole chain on a nano model: what it writes, what an edit replans, and that it repeats."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,11 +8,11 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from checkout import CELLS, FINITE, TABLES
+from checkout import CELLS, FINITE, TABLES, Checkout
 
-from geffect import status
 from geffect.effects.reweighting import reweighted
-from geffect.frames import CELL
+from geffect.jobs import status
+from geffect.names import CELL
 
 
 @pytest.fixture(scope="module")
@@ -101,20 +102,111 @@ def test_file_times_replan_nothing(run):
     assert run.planned() == {}
 
 
+@contextlib.contextmanager
+def edited(run, file, old, new):
+    """Edits a file of the copy for a while."""
+    undo = run.edit(file, old, new)
+    try:
+        yield
+    finally:
+        undo()
+
+
+@contextlib.contextmanager
+def more_code_in(run, *files):
+    """Adds a line that counts wherever these files of the package do, and takes it away again."""
+    paths = [run.folder / "workflow/geffect" / file for file in files]
+    texts = [path.read_text() for path in paths]
+    try:
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text(f"{text}\n\nUNUSED = 1\n")
+        yield
+    finally:
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text(text)
+
+
 def test_comments_and_docstrings_replan_nothing(run):
-    undo = [
-        run.edit("workflow/geffect/training.py", '"""The only', '"""# Still the only'),
-        run.edit("workflow/geffect/objectives/npo.py", "REDUCTION", "# a comment\nREDUCTION"),
-    ]
-    assert run.planned() == {}
-    for restore in undo:
-        restore()
+    npo = "workflow/geffect/objectives/npo.py"
+    with (
+        edited(run, "workflow/geffect/training/loop.py", '"""The only', '"""# Still the only'),
+        edited(run, npo, "REDUCTION", "# a comment\nREDUCTION"),
+    ):
+        assert run.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("data/encoding.py", "no token of the {what} is left", "{what}: no token is left"),
+        (
+            "training/loop.py",
+            "        progress.step(",
+            '        log.info("a step")\n        progress.step(',
+        ),
+        ("training/resume.py", '"resumed after step %d from %s"', '"goes on after step %d of %s"'),
+    ],
+    ids=["the text of an error", "a new log line", "the text of a log line"],
+)
+def test_what_is_only_said_replans_nothing(file, old, new, run):
+    with edited(run, f"workflow/geffect/{file}", old, new):
+        assert run.planned() == {}
+
+
+def test_how_jobs_are_run_and_recorded_replans_nothing(run):
+    package = run.folder / "workflow/geffect"
+    names = [path.relative_to(package) for path in sorted((package / "jobs").glob("*.py"))]
+    with more_code_in(run, *names):
+        assert run.planned() == {}
+    assert len(names) > 5
 
 
 def test_a_plot_function_replans_figures_alone(run):
-    undo = run.edit("workflow/geffect/plotting.py", "def save(", "UNUSED = 1\n\n\ndef save(")
-    assert set(run.planned()) == {"figures"}
-    undo()
+    with more_code_in(run, "report/figures.py"):
+        assert set(run.planned()) == {"figures"}
+
+
+def test_how_training_is_resumed_replans_training_and_what_is_made_of_it(run):
+    allowed = ("all", "data", "evaluate", "evaluate_reference", "tables", "figures")
+    with more_code_in(run, "training/resume.py"):
+        everything = run.planned()
+        others = run.planned("--allowed-rules", *allowed)
+    trained = {"base_training", "finetune", "unlearn"}
+    made = {"geffect", "evaluate", "evaluate_reference", "tables", "figures"}
+    assert set(everything) == trained | made
+    assert others == {}, "stale only because of what they are made of"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, checkout, run):
+    """A finished run of one cell that keeps its checkpoints."""
+    folder = checkout(tmp_path_factory.mktemp("kept"))
+    for name in ("results", ".snakemake"):
+        shutil.copytree(run.folder / name, folder / name)
+    cell = {"models": ["nano-phi"], "splits": ["forget10"], "seeds": [3]}
+    cell |= {"objectives": ["npo"], "regularizers": ["kl"]}
+    keep = folder / "keep.yaml"
+    keep.write_text(json.dumps({"keep_checkpoints": True, "grid": [cell]}))
+    finished = Checkout(folder)
+    finished.snakemake("--cores", 2, "--forcerun", "unlearn", more_config=[keep])
+    assert finished.cell("npo+kl", "checkpoints/step-00002").is_dir()
+    assert finished.planned(more_config=[keep]) == {}
+    return finished, [keep]
+
+
+def test_with_kept_checkpoints_the_engine_replans_g_effects_and_no_training(kept):
+    run, config = kept
+    with more_code_in(run, "effects/gradients.py"):
+        assert set(run.planned(more_config=config)) == {"geffect", "tables", "figures"}
+
+
+def test_g_effects_of_kept_checkpoints_do_not_depend_on_the_training_loop(kept):
+    run, config = kept
+    allowed = ("geffect", "tables", "figures", "all")
+    with more_code_in(run, "training/loop.py"):
+        everything = run.planned(more_config=config)
+        others = run.planned("--allowed-rules", *allowed, more_config=config)
+    assert "unlearn" in everything and others == {}
 
 
 @pytest.mark.parametrize(
@@ -126,9 +218,8 @@ def test_a_plot_function_replans_figures_alone(run):
     ids=["an objective", "a hyper-parameter"],
 )
 def test_an_edit_replans_the_cells_that_use_it(file, old, new, cell, run):
-    undo = run.edit(file, old, new)
-    planned = run.planned()
-    undo()
+    with edited(run, file, old, new):
+        planned = run.planned()
     assert set(planned) == {"unlearn", "geffect", "evaluate", "tables", "figures"}
     assert planned["unlearn"] == planned["geffect"] == planned["evaluate"] == {cell}
 
@@ -157,8 +248,8 @@ def test_measured_inside_the_run_the_tables_are_the_same_and_no_weights_stay(run
         "geffect: {in_run: true}\nkeep_models: false\nresults: inside\n"
     )
     output = run.snakemake("--cores", 2, "--", *wanted, more_config=["inside.yaml"])
-    assert "rule unlearn_measured" in output and "rule geffect" not in output
-    assert "rule finetune" not in output
+    assert "rule unlearn:" in output and "rule geffect:" not in output
+    assert "rule finetune:" not in output
     for cell in cells:
         for name in (*TABLES, "training"):
             first, second = (run.cell(cell, f"{name}.parquet", r) for r in ("results", "inside"))

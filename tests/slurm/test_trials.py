@@ -154,7 +154,7 @@ def test_snakemake_is_killed_and_restarted(run, undisturbed, report):
     copy.submit(*targets(copy, OTHER))
     _, after = kill_and_restart(copy, "cells")
     assert_same(copy, undisturbed)
-    assert after == ["unlearn_measured", "evaluate"], "the other cell was complete"
+    assert after == ["unlearn", "evaluate"], "the other cell was complete"
     report("kill -9 of Snakemake, ./restart", computed_again=str(after), ends="equal")
 
 
@@ -165,7 +165,7 @@ def test_snakemake_is_killed_and_restarted_in_the_whole_chain(run, undisturbed, 
     assert_same(copy, undisturbed)
     complete = {"data", "base_training", "finetune"}
     assert complete <= set(before) and not complete & set(after)
-    assert after.count("unlearn_measured") <= 2 and after.count("tables") == 1
+    assert after.count("unlearn") <= 2 and after.count("tables") == 1
     report("the same in the whole chain", computed_again=str(after), ends="equal")
 
 
@@ -318,11 +318,11 @@ def test_of_40_cells_exactly_those_with_a_changed_hyperparameter_run(run, report
     copy = run({"grid": [grid], "models": {"nano-phi": {"unlearn": {"epochs": 5}}}})
     copy.finish(copy.start("all", "--jobs", 4), seconds=2400)
     first = len(copy.scripts)
-    assert [line[0] for line in copy.scripts].count("unlearn_measured") == 40
+    assert [line[0] for line in copy.scripts].count("unlearn") == 40
     settings = yaml.safe_load((copy.folder / "config.yaml").read_text())
     settings["objectives"]["npo"]["beta"] = 0.75
     (copy.folder / "config.yaml").write_text(yaml.safe_dump(settings))
     copy.submit("all")
     again = pd.Series([line[0] for line in copy.scripts[first:]]).value_counts().to_dict()
-    assert again == {"unlearn_measured": 8, "evaluate": 8, "tables": 1, "figures": 1}
+    assert again == {"unlearn": 8, "evaluate": 8, "tables": 1, "figures": 1}
     report("one of 5 objectives changed in 40 cells", computed_again=str(again))

@@ -1,8 +1,8 @@
 """Training settings that tests start from."""
 
-from geffect.training import Settings
+from geffect.training.settings import TrainingSettings
 
-PAPER = Settings(
+PAPER = TrainingSettings(
     epochs=5,
     batch_size=16,
     micro_batch_size=4,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geffect import jobs, status
+from geffect.jobs import records, status
 
 NANO = Path(__file__).resolve().parents[1] / "integration" / "nano.yaml"
 # Keeps what it was called with, and what the manifest said then; then refuses.
@@ -93,9 +93,9 @@ def test_success_is_told_once_and_the_manifest_names_every_file_of_the_grid(fold
     made = cell["stages"]["unlearn"]
     assert made["files"] == [f"{home}/{name}" for name in expected], "checkpoints are temporary"
     assert made["log"] == "logs/unlearn/nano-phi_forget10_npo+kl_seed3.log"
-    states = {job.stage: job.state for job in status.look(root)}
+    states = {job.stage: job.state for job in status.read_status(root)}
     assert states.pop("data") == "done" and set(states.values()) == {"missing"}
-    assert jobs.read(root / "logs/data.json")["attempt"] == 2
+    assert records.read(root / "logs/data.json")["attempt"] == 2
 
 
 def test_measured_inside_the_run_a_cell_has_no_stage_of_its_own_for_it(folder):
@@ -134,7 +134,7 @@ def test_the_manifest_holds_the_name_of_the_slurm_jobs_before_the_first_is_sent(
         "  why: SLURM sbatch failed. The error message was 'sbatch: error: no such partition'.\n"
     )
     assert told in result.stdout
-    assert status.failures(status.look(folder / "results/nano")) + "\n" == told
+    assert status.failures(status.read_status(folder / "results/nano")) + "\n" == told
 
 
 def test_a_script_that_cannot_even_be_imported_is_told(folder):

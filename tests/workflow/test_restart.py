@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from geffect import jobs, runs
+from geffect.jobs import manifest, records
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SNAKEFILE = """
@@ -45,10 +45,10 @@ def enter(folder, run, **fields):
     """A run that has not come to an end: this process's, unless the fields say otherwise."""
     root = folder / "results" / run
     log = {"unlearn": {"files": [], "log": "logs/0.log"}}
-    runs.begin(root, [{"name": "cells", "rows": [{"name": "cell", "stages": log}]}], None)
-    manifest = runs.load(root)
-    manifest["runs"][0] |= {"directory": str(folder), **fields}
-    jobs.write_whole(runs.manifest_path(root), json.dumps(manifest))
+    manifest.begin(root, [{"name": "cells", "rows": [{"name": "cell", "stages": log}]}], None)
+    content = manifest.load(root)
+    content["runs"][0] |= {"directory": str(folder), **fields}
+    records.write_whole(manifest.manifest_path(root), json.dumps(content))
     return root
 
 
@@ -68,10 +68,10 @@ def test_a_killed_run_is_cleared_unlocked_and_resumed(toy):
     (incomplete / "bWFkZQ==").touch()  # "made", in base 64
     with subprocess.Popen(SLEEPER, stdout=subprocess.PIPE) as job:
         job.stdout.readline()
-        owner = {"pid": job.pid, "process": jobs.process_start(job.pid)}
-        record = {"name": "cell", "state": "running", **jobs.this_process(), **owner}
+        owner = {"pid": job.pid, "process": records.process_start(job.pid)}
+        record = {"name": "cell", "state": "running", **records.this_process(), **owner}
         (root / "logs").mkdir()
-        jobs.write_whole(root / "logs/0.json", json.dumps(record))
+        records.write_whole(root / "logs/0.json", json.dumps(record))
         result = restart(toy, "--configfile", "demo.yaml", "--cores", "1", "all")
         job.kill()
     assert result.returncode == 0, result.stdout + result.stderr

@@ -128,7 +128,7 @@ def test_a_finished_grid_of_40_cells_is_up_to_date(grid):
 def test_one_changed_hyper_parameter_replans_its_cells_and_what_is_made_of_them(grid):
     grid.write("change.yaml", {"objectives": {"wtnpo": {"splits": {"forget10": {"alpha": 1.25}}}}})
     assert grid.plan(config=["change.yaml"]) == {
-        "unlearn_measured": 4,
+        "unlearn": 4,
         "evaluate": 4,
         "tables": 1,
         "figures": 2,
@@ -141,9 +141,9 @@ def test_what_is_asked_for_by_filter_is_planned_where_it_is_stale(grid):
     files = ["change.yaml", "only.yaml"]
     jobs = grid.plan("cells", config=files)
     # forget10 has an α of its own.
-    assert jobs == {"unlearn_measured": 2, "evaluate": 2}
+    assert jobs == {"unlearn": 2, "evaluate": 2}
     grid.write("only.yaml", {"only": {"objectives": ["wga"], "stages": ["unlearn"]}})
-    assert grid.plan("cells", config=files) == {"unlearn_measured": 4}
+    assert grid.plan("cells", config=files) == {"unlearn": 4}
     grid.write("only.yaml", {"only": {"objectives": ["npo"]}})
     assert grid.plan("cells", config=files) == {}
 
@@ -153,8 +153,8 @@ def test_a_stage_of_chosen_cells_can_be_forced(grid):
     grid.write("only.yaml", only)
     forced = grid.plan("cells", "--forcerun", "evaluate", config=["only.yaml"])
     assert forced == {"evaluate": 2}
-    forced = grid.plan("cells", "--forcerun", "unlearn_measured", config=["only.yaml"])
-    assert forced == {"unlearn_measured": 2, "evaluate": 2}
+    forced = grid.plan("cells", "--forcerun", "unlearn", config=["only.yaml"])
+    assert forced == {"unlearn": 2, "evaluate": 2}
 
 
 def test_where_and_how_resume_states_are_left_replans_nothing(grid):

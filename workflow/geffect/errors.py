@@ -1,14 +1,29 @@
 """The errors that a user is meant to read."""
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 
 class GeffectError(Exception):
     """One line that says what is wrong, where (key, file, row), and what to do."""
 
+    @staticmethod
+    def suggestion(name: object, known: Iterable[object]) -> str:
+        """The end of a message about an unknown name: the closest known one, or all of them."""
+        names = [str(k) for k in known]
+        close = difflib.get_close_matches(str(name), names, n=1)
+        if close:
+            return f"; did you mean {close[0]!r}?"
+        return f"; known: {', '.join(sorted(names))}"
+
 
 class ConfigError(GeffectError):
     """The configuration cannot be run as it stands."""
+
+
+class LossError(GeffectError):
+    """The file of an objective or regularizer does not do what it declares."""
 
 
 class DataError(GeffectError):
@@ -16,19 +31,19 @@ class DataError(GeffectError):
 
 
 class DamagedError(GeffectError):
-    """A file or folder that was whole once is not.
+    """A file or folder that used to be complete no longer is.
 
     Attributes:
-        path: what has to be made again.
+        path: the file or folder that has to be made again.
     """
 
-    def __init__(self, path, what: str):
+    def __init__(self, path: str | Path, what: str):
         super().__init__(f"{path}: {what}; remove it and make it again")
         self.path = Path(path)
 
 
 class DiskError(GeffectError):
-    """There is no room for what is to be written."""
+    """There is no room left to write a file."""
 
 
 class ModelError(GeffectError):
@@ -40,8 +55,8 @@ class NotFiniteError(ModelError):
 
 
 class JobError(GeffectError):
-    """A job may not start: another one writes the same files, or a run is still alive."""
+    """A job may not start: another one is writing the same files, or a run is still alive."""
 
 
 class UnreachableError(GeffectError):
-    """Slurm, or a process on another host, cannot be asked from here."""
+    """Slurm, or a process on another host, cannot be reached from here."""

@@ -1,15 +1,17 @@
-"""Files and folders that are whole or not there, and errors that say which is not.
+"""Files and folders that are either complete or absent; their hashes; errors for damaged ones.
 
-What is written has a temporary name beside its own until it is complete and on the disk.
+Whatever is written has a temporary name beside its own until it is complete and on disk.
 """
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from geffect.errors import DamagedError, DataError, DiskError
 
@@ -18,16 +20,16 @@ _STEP = "step-"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def lacking(folder, patterns=MODEL_FILES) -> list[str]:
-    """Which of the files that a model consists of a folder lacks."""
+def missing_files(folder: str | Path, patterns: Iterable[str] = MODEL_FILES) -> list[str]:
+    """The patterns, by default of a model's files, that match nothing in a folder."""
     return [pattern for pattern in patterns if not any(Path(folder).glob(pattern))]
 
 
 @contextlib.contextmanager
-def written(path, partial=None) -> Iterator[Path]:
-    """A name to write a file under, which becomes `path` when the block ends without error.
+def written(path: str | Path, partial: str | Path | None = None) -> Iterator[Path]:
+    """Yields a name to write a file under; it becomes `path` when the block ends without error.
 
-    `partial` is that name; it has to be given where several processes may write at once.
+    `partial` overrides that name, which is necessary where several processes may write at once.
 
     Raises:
         DiskError: the file system is full.
@@ -44,8 +46,8 @@ def written(path, partial=None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def written_folder(folder) -> Iterator[Path]:
-    """An empty folder to write into, which takes the place of `folder` as `written` does.
+def written_folder(folder: str | Path) -> Iterator[Path]:
+    """Yields an empty folder to write into; it replaces `folder` when the block ends without error.
 
     Raises:
         DiskError: the file system is full.
@@ -66,46 +68,49 @@ def written_folder(folder) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def write_text(text: str, path) -> None:
+def write_text(text: str, path: str | Path) -> None:
+    """Writes a text file, completely or not at all."""
     with written(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
-def write_json(content, path) -> None:
-    """Writes JSON with sorted keys, a line per entry."""
+def write_json(content: Any, path: str | Path) -> None:
+    """Writes JSON with sorted keys, one entry per line, completely or not at all."""
     write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", path)
 
 
-def read_json(path):
+def read_json(path: str | Path) -> Any:
     """The content of a JSON file.
 
     Raises:
         DataError: there is no such file.
-        DamagedError: it is cut off.
+        DamagedError: it is truncated.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file; run what makes it first") from error
+        raise DataError(
+            f"{path}: there is no such file; run the rule that makes it first"
+        ) from error
     except ValueError as error:
-        raise DamagedError(path, "is damaged (no whole JSON file)") from error
+        raise DamagedError(path, "is damaged (not a complete JSON file)") from error
 
 
-def step_folder(folder, step: int) -> Path:
-    """Where a folder keeps what belongs to a step of training."""
+def step_folder(folder: str | Path, step: int) -> Path:
+    """The subfolder for a step of training."""
     return Path(folder) / f"{_STEP}{step:05d}"
 
 
-def by_step(folder) -> list[tuple[int, Path]]:
-    """(step, folder) of all that `step_folder` names and that is there, the least step first."""
-    found = Path(folder).glob(f"{_STEP}*[0-9]")
-    return sorted((int(path.name.removeprefix(_STEP)), path) for path in found)
+def by_step(folder: str | Path) -> list[tuple[int, Path]]:
+    """(step, subfolder) of every existing subfolder that `step_folder` names, in order of steps."""
+    paths = Path(folder).glob(f"{_STEP}*[0-9]")
+    return sorted((int(path.name.removeprefix(_STEP)), path) for path in paths)
 
 
-def set_aside(path) -> Path:
-    """Renames something damaged, so that what made it runs again; returns its new name.
+def set_aside(path: str | Path) -> Path:
+    """Renames a damaged file or folder, so that the job that made it runs again; returns the name.
 
-    One step of a run's checkpoints takes all of them along: they are made by one job.
+    A damaged checkpoint takes all checkpoints of its run along, since one job makes them all.
     """
     path = Path(path)
     path = path.parent if path.name.startswith(_STEP) else path
@@ -121,7 +126,7 @@ def _room(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # safetensors has an error of its own, which gives the number in its text only.
+        # safetensors raises an error of its own, with the number only in its text.
         full = getattr(error, "errno", None) in _FULL
         if full or any(f"(os error {number})" in str(error) for number in _FULL):
             raise DiskError(
@@ -133,3 +138,19 @@ def _room(path: Path) -> Iterator[None]:
 def _sync(path: Path) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_folder(folder: str | Path, pattern: str = "*.safetensors") -> dict[str, str]:
+    """SHA-256 of each matching file of a folder, by name."""
+    return {p.name: sha256(p) for p in sorted(Path(folder).glob(pattern)) if p.is_file()}
+
+
+def hash_content(content: Any) -> str:
+    """SHA-256 of what JSON can hold, in hexadecimal, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

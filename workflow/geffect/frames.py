@@ -1,47 +1,62 @@
-"""Tables: on disk, with the five keys of a cell, and as which cell a reference model stands."""
+"""Tables on disk, and the five keys of a cell in them."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from geffect import files
 from geffect.errors import DamagedError, DataError
+from geffect.names import CELL, NO_REGULARIZER, ORIGINAL, RETAIN_MODEL
 
-CELL = ["model", "split", "objective", "regularizer", "seed"]
+log = logging.getLogger(__name__)
 
 
-def write(frame: pd.DataFrame, path) -> None:
-    """Writes a table as parquet: whole or not at all."""
+def write(frame: pd.DataFrame, path: str | Path) -> None:
+    """Writes a table as parquet, completely or not at all."""
     with files.written(path) as partial:
         frame.to_parquet(partial, index=False)
 
 
-def read(path) -> pd.DataFrame:
-    """A parquet table.
+def read(path: str | Path) -> pd.DataFrame:
+    """Reads a parquet table.
 
     Raises:
-        DataError: there is none.
-        DamagedError: it is cut off or no parquet.
+        DataError: there is no such file.
+        DamagedError: it is truncated or not parquet.
     """
     try:
         return pd.read_parquet(path)
     except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such table; run what makes it first") from error
+        raise DataError(
+            f"{path}: there is no such table; run the rule that makes it first"
+        ) from error
     except (OSError, ValueError) as error:
-        raise DamagedError(path, "is damaged (no whole parquet file)") from error
+        raise DamagedError(path, "is damaged (not a complete parquet file)") from error
 
 
-def cell_name(key) -> str:
-    """How a cell is called in logs, from an object with its five keys."""
+def cell_name(key: Any) -> str:
+    """The name of a cell in logs, from an object with its five keys."""
     return f"{key.model} {key.split} {key.objective}+{key.regularizer} seed{key.seed}"
 
 
-def with_cell(frame: pd.DataFrame, key) -> pd.DataFrame:
-    """The frame behind the five columns CELL, filled from a mapping (the seed as an integer)."""
+def with_cell(frame: pd.DataFrame, key: Mapping) -> pd.DataFrame:
+    """The frame with the five columns CELL in front, from a mapping (the seed as an integer)."""
     values = {name: int(key[name]) if name == "seed" else str(key[name]) for name in CELL}
     return frame.assign(**values)[[*CELL, *frame.columns]]
 
 
-def reference_cell(key) -> dict:
-    """The cell under which a reference evaluation stands, from its model, corpus, split, seed."""
-    objective = "original" if key["corpus"] == "full" else "retain_model"
-    named = {"objective": objective, "regularizer": "none"}
+def write_cell(tables: Mapping[str, pd.DataFrame], key: Mapping, paths: Mapping) -> None:
+    """Writes the tables of a cell, with its keys in front, each to the path of the same name."""
+    for name, frame in tables.items():
+        write(with_cell(frame, key), paths[name])
+        log.info("wrote %s", paths[name])
+
+
+def reference_cell(key: Mapping) -> dict:
+    """The cell keys of a reference evaluation, from its model, corpus, split and seed."""
+    objective = ORIGINAL if key["corpus"] == "full" else RETAIN_MODEL
+    named = {"objective": objective, "regularizer": NO_REGULARIZER}
     return {name: named.get(name) or key[name] for name in CELL}

@@ -1,4 +1,4 @@
-"""Validation, wildcard constraints, paths, targets and source hashes; no rules."""
+"""Configuration, paths, what a cell is made of, targets; no rules."""
 
 import re
 import sys
@@ -7,16 +7,27 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-WORKFLOW = Path(workflow.basedir) / "workflow"
-sys.path.insert(0, str(WORKFLOW))
+# --- The library: beside this file in a checkout, installed where only the rules were fetched.
+
+WORKFLOW = Path(workflow.source_path("../Snakefile")).parent
+if (WORKFLOW / "geffect").is_dir():
+    sys.path.insert(0, str(WORKFLOW))
+try:
+    import geffect
+except ImportError:
+    raise WorkflowError(
+        "the package geffect is not installed: pip install it from the same release as this workflow"
+    ) from None
 
 from geffect.config import CellKey, Config
+from geffect.data.refusals import refusals_path
+from geffect.data.tofu import HOLDOUT, SPLITS, table_names
 from geffect.errors import GeffectError
-from geffect.refusals import refusals_path
-from geffect.registry import get
-from geffect.runtime import sha256
-from geffect.sources import code_hash
-from geffect.tofu import HOLDOUT, SPLITS, table_names
+from geffect.files import sha256
+from geffect.jobs.code_hash import PACKAGE, code_hash
+from geffect.names import NO_REGULARIZER, OBJECTIVE, REGULARIZER
+
+# --- The configuration, checked as a whole.
 
 try:
     CONFIG = Config(config)
@@ -26,12 +37,7 @@ try:
 except GeffectError as error:
     raise WorkflowError(str(error)) from None
 
-ROOT = f"{config['results']}/{config['run']}"
-MODEL = f"{ROOT}/models/{{model}}/{{corpus}}/seed{{seed}}"
-REFERENCE = f"{ROOT}/references/{{model}}/{{corpus}}/{{split}}/seed{{seed}}"
-CELL = f"{ROOT}/cells/{{model}}/{{split}}/{{objective}}+{{regularizer}}/seed{{seed}}"
-EVALUATED = ["held_out", "real_authors", "world_facts"]
-RISK = get("regularizer", "nll").path  # the risk is found by name at run time
+IN_RUN = config["geffect"]["in_run"]
 SCRATCH = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "scratch"]
 HUB = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "hub"]
 
@@ -46,13 +52,21 @@ wildcard_constraints:
     split=one_of(SPLITS),
     corpus=one_of(["full", *SPLITS.values()]),
     objective=one_of(config["objectives"]),
-    regularizer=one_of(["none", *config["regularizers"]]),
+    regularizer=one_of([NO_REGULARIZER, *config["regularizers"]]),
     seed="[0-9]+",
 
 
-def refusals_hash():
-    """Hash of the refusals' content, wherever they lie."""
-    return sha256(refusals_path(config["data"]["refusals"]))
+# --- Paths.
+
+ROOT = f"{config['results']}/{config['run']}"
+MODEL = f"{ROOT}/models/{{model}}/{{corpus}}/seed{{seed}}"
+REFERENCE = f"{ROOT}/references/{{model}}/{{corpus}}/{{split}}/seed{{seed}}"
+CELL = f"{ROOT}/cells/{{model}}/{{split}}/{{objective}}+{{regularizer}}/seed{{seed}}"
+
+
+def fill(pattern, **wildcards):
+    """A path with its wildcards filled in."""
+    return pattern.format(**wildcards)
 
 
 def table(name):
@@ -60,9 +74,14 @@ def table(name):
     return f"{ROOT}/data/{name}.parquet"
 
 
-def fill(pattern, **wildcards):
-    """A path with its wildcards filled in."""
-    return pattern.format(**wildcards)
+def retain_table(wildcards):
+    """The rows that a cell should retain."""
+    return table(SPLITS[wildcards.split])
+
+
+def holdout_table(wildcards):
+    """The rows that no model ever sees."""
+    return table(HOLDOUT[wildcards.split])
 
 
 def base_model(wildcards):
@@ -104,6 +123,34 @@ def retain_samples(wildcards):
     )
 
 
+def checkpoints(path):
+    """A cell's checkpoints: temporary unless the configuration keeps them."""
+    return directory(path) if config["keep_checkpoints"] else temp(directory(path))
+
+
+def final_model(path):
+    """A cell's final weights: temporary unless the configuration keeps them."""
+    return directory(path) if config["keep_models"] else temp(directory(path))
+
+
+def unless_in_run(path):
+    """A file that exists only where G-effects are measured later."""
+    return [] if IN_RUN else path
+
+
+def if_in_run(path):
+    """A file that exists only where G-effects are measured in the run."""
+    return path if IN_RUN else []
+
+
+def if_asked(name, path):
+    """A table that exists only where the configuration asks for it."""
+    return path if config["geffect"][name] else []
+
+
+# --- What a cell is made of, resolved from the configuration.
+
+
 def cell_of(wildcards):
     """The cell that a job's wildcards name."""
     return CellKey(
@@ -115,17 +162,20 @@ def cell_of(wildcards):
     )
 
 
+def template_of(wildcards):
+    """The prompt format of a model."""
+    return CONFIG.template(wildcards.model)
+
+
 def objective_of(wildcards):
     """A cell's resolved objective."""
-    return CONFIG.loss(
-        "objective", wildcards.objective, wildcards.split, wildcards.model
-    )
+    return CONFIG.loss(OBJECTIVE, wildcards.objective, wildcards.split, wildcards.model)
 
 
 def regularizer_of(wildcards):
     """A cell's resolved regularizer; None for `none`."""
     return CONFIG.loss(
-        "regularizer", wildcards.regularizer, wildcards.split, wildcards.model
+        REGULARIZER, wildcards.regularizer, wildcards.split, wildcards.model
     )
 
 
@@ -134,82 +184,81 @@ def probes_of(wildcards):
     return CONFIG.probes(cell_of(wildcards))
 
 
+def training_of(stage):
+    """The training settings of a stage of a model; a cell's objective may change them."""
+
+    def settings(wildcards):
+        return CONFIG.training(
+            wildcards.model, stage, getattr(wildcards, "objective", None)
+        )
+
+    return settings
+
+
+def measurement_of(wildcards):
+    """What is measured within a cell's run, and how; None if that is done later."""
+    if not IN_RUN:
+        return None
+    chosen = ("retain_rows", "micro_batch_size", "instances", "tokens")
+    return dict(
+        probes=probes_of(wildcards),
+        **{name: config["geffect"][name] for name in chosen},
+    )
+
+
+def compute():
+    """The device and threads of every job that computes with torch."""
+    return dict(config["compute"])
+
+
+def requested(name, stage):
+    """What a stage of a model requests from a cluster; MiB and minutes grow with its retries."""
+
+    def amount(wildcards, attempt):
+        return CONFIG.resources(wildcards.model, stage, attempt)[name]
+
+    return amount
+
+
+# --- Code hashes: what a job's result depends on besides its settings and inputs.
+
+
+@cache
+def hashed(script, *files):
+    """Hash of a script, of the library code that it imports, and of further files."""
+    return code_hash(workflow.source_path(f"../scripts/{script}.py"), *files)
+
+
+def refusals_hash():
+    """Hash of the refusals' content, wherever their file lies."""
+    return sha256(refusals_path(config["data"]["refusals"]))
+
+
 def cell_files(wildcards):
-    """The files of the losses that a cell's training uses."""
+    """The files of the losses that a cell trains with."""
     return CONFIG.source_files(objective_of(wildcards), regularizer_of(wildcards))
 
 
 def measured_files(wildcards):
     """The files of the losses that a cell's G-effects look at."""
     probes = CONFIG.source_files(None, *probes_of(wildcards).values())
-    return [RISK, *cell_files(wildcards), *probes]
+    return [*cell_files(wildcards), *probes]
 
 
-def cell_inputs():
-    """What a cell is made of."""
-    return dict(
-        original=original_model,
-        forget=f"{ROOT}/data/{{split}}.parquet",
-        retain=lambda w: table(SPLITS[w.split]),
-        refusals=table("refusals"),
-    )
+def unlearn_hash(wildcards):
+    """The training code and losses of a cell; also the engine, where it measures within the run."""
+    if IN_RUN:
+        engine = PACKAGE / "effects" / "measurement.py"
+        return hashed("unlearn", engine, *measured_files(wildcards))
+    return hashed("unlearn", *cell_files(wildcards))
 
 
-def cell_params():
-    """The losses of a cell and how its rows are encoded."""
-    return dict(
-        template=lambda w: CONFIG.template(w.model),
-        objective=objective_of,
-        regularizer=regularizer_of,
-        held_out=config["data"]["held_out"],
-    )
+def measure_hash(wildcards):
+    """The engine and the losses that it looks at."""
+    return hashed("measure", *measured_files(wildcards))
 
 
-def unlearn_params():
-    """How a cell is trained, and when it is looked at."""
-    return dict(
-        training=lambda w: CONFIG.training(w.model, "unlearn", w.objective),
-        checkpoint_every=config["training"]["checkpoint_every"],
-    )
-
-
-def geffect_params():
-    """What is measured along a cell, and how."""
-    return dict(
-        probes=probes_of,
-        retain_rows=config["geffect"]["retain_rows"],
-        micro_batch_size=config["geffect"]["micro_batch_size"],
-        instances=config["geffect"]["instances"],
-        tokens=config["geffect"]["tokens"],
-    )
-
-
-def geffect_tables():
-    """The tables that are made along a cell."""
-    chosen = [name for name in ("instances", "tokens") if config["geffect"][name]]
-    return {name: f"{CELL}/{name}.parquet" for name in ("geffect", "risk", *chosen)}
-
-
-@cache
-def hashed(script, *files):
-    """Hash of a script, of the library code that it imports, and of further files."""
-    return code_hash(WORKFLOW / "scripts" / f"{script}.py", *files)
-
-
-def resources_of(stage):
-    """What a stage of a model asks for: GPUs, and MiB and minutes that grow with its retries."""
-
-    def asked(name):
-        return lambda wildcards, attempt: CONFIG.resources(
-            wildcards.model, stage, attempt
-        )[name]
-
-    return dict(gpu=asked("gpus"), mem_mb=asked("mem_mb"), runtime=asked("runtime"))
-
-
-def compute():
-    """What every job that computes with torch is told about the machine."""
-    return dict(config["compute"])
+# --- The grid: every cell, every reference model, and what is made of them.
 
 
 def cells_of(model, split):
@@ -251,18 +300,17 @@ def figure_folders():
     return [f"{ROOT}/figures/{model}/{split}" for model, split in model_splits()]
 
 
-def checkpoints(path):
-    """A cell's checkpoints: temporary unless the configuration keeps them."""
-    return directory(path) if config["keep_checkpoints"] else temp(directory(path))
-
-
-def final_model(path):
-    """A cell's final weights: temporary unless the configuration keeps them."""
-    return directory(path) if config["keep_models"] else temp(directory(path))
+def table_files():
+    """The aggregated tables."""
+    return [
+        f"{ROOT}/tables/{name}.{suffix}"
+        for name in ("main", "utility", "privacy")
+        for suffix in ("csv", "md", "tex")
+    ] + [f"{ROOT}/tables/{name}.csv" for name in ("metrics", "geffect", "provenance")]
 
 
 def table_notes():
-    """What a reader of the tables has to know."""
+    """What a reader of the tables needs to know."""
     notes = [
         f"Truth ratio (and in MU): {config['evaluation']['truth_ratio']}; FQ: geometric."
     ]
@@ -274,13 +322,7 @@ def table_notes():
     return notes
 
 
-def table_files():
-    """The aggregated tables."""
-    return [
-        f"{ROOT}/tables/{name}.{suffix}"
-        for name in ("main", "utility", "privacy")
-        for suffix in ("csv", "md", "tex")
-    ] + [f"{ROOT}/tables/{name}.csv" for name in ("metrics", "geffect", "provenance")]
+# --- Targets.
 
 
 def all_targets():
@@ -294,7 +336,7 @@ def all_targets():
 
 
 def cell_targets():
-    """What `only` leaves of the cells: the files that the chosen stages end in."""
+    """The files that the chosen stages of the chosen cells end in (`only`)."""
     ends = dict(
         unlearn=f"{CELL}/provenance.json",
         geffect=f"{CELL}/geffect.parquet",
@@ -305,15 +347,3 @@ def cell_targets():
         for cell in CONFIG.selected()
         for stage in config["only"].get("stages", ends)
     ]
-
-
-def summary():
-    """What a finished run wrote, and where."""
-    lines = [
-        f"main table:      {ROOT}/tables/main.md (.csv, .tex); utility.md, privacy.md; all metrics with intervals: metrics.csv",
-        f"figures:         {ROOT}/figures/MODEL/SPLIT/*.pdf (.png)",
-        f"G-effect data:   {fill(f'{CELL}/geffect.parquet', **vars(CONFIG.cells[0]))}, ...",
-        f"                 {len(CONFIG.cells)} cells; cumulated: {ROOT}/tables/geffect.csv",
-        f"how it was made: {ROOT}/tables/provenance.csv",
-    ]
-    return "\n".join(lines)

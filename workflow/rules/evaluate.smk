@@ -13,7 +13,7 @@ rule evaluate:
         retain=table("held_out"),
         real_authors=table("real_authors"),
         world_facts=table("world_facts"),
-        holdout=lambda w: table(HOLDOUT[w.split]),
+        holdout=holdout_table,
         retain_samples=retain_samples,
     output:
         metrics=f"{CELL}/metrics.parquet",
@@ -27,9 +27,12 @@ rule evaluate:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
     resources:
-        **resources_of("evaluate"),
+        nodes=1,
+        gpu=requested("gpus", "evaluate"),
+        mem_mb=requested("mem_mb", "evaluate"),
+        runtime=requested("runtime", "evaluate"),
     params:
-        template=lambda w: CONFIG.template(w.model),
+        template=template_of,
         evaluation=config["evaluation"],
         compute=compute(),
         code=hashed("evaluate"),
@@ -44,7 +47,7 @@ use rule evaluate as evaluate_reference with:
         retain=table("held_out"),
         real_authors=table("real_authors"),
         world_facts=table("world_facts"),
-        holdout=lambda w: table(HOLDOUT[w.split]),
+        holdout=holdout_table,
         retain_samples=retain_samples,
     output:
         metrics=f"{REFERENCE}/metrics.parquet",

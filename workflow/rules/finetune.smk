@@ -23,15 +23,18 @@ rule base_training:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
     resources:
-        **resources_of("base_training"),
+        nodes=1,
+        gpu=requested("gpus", "base_training"),
+        mem_mb=requested("mem_mb", "base_training"),
+        runtime=requested("runtime", "base_training"),
     params:
         architecture=lambda w: CONFIG.model(w.model)["architecture"],
         config=lambda w: CONFIG.model(w.model)["config"],
         vocabulary=lambda w: CONFIG.model(w.model)["vocabulary"],
-        template=lambda w: CONFIG.template(w.model),
-        training=lambda w: CONFIG.training(w.model, "base_training"),
+        template=template_of,
+        training=training_of("base_training"),
         compute=compute(),
-        code=hashed("base_training", RISK),
+        code=hashed("base_training"),
     script:
         "../scripts/base_training.py"
 
@@ -52,12 +55,15 @@ rule finetune:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
     resources:
-        **resources_of("finetune"),
+        nodes=1,
+        gpu=requested("gpus", "finetune"),
+        mem_mb=requested("mem_mb", "finetune"),
+        runtime=requested("runtime", "finetune"),
     params:
-        template=lambda w: CONFIG.template(w.model),
-        training=lambda w: CONFIG.training(w.model, "finetune"),
+        template=template_of,
+        training=training_of("finetune"),
         repeats=lambda w: CONFIG.model(w.model).get("background_repeats", 0),
         compute=compute(),
-        code=hashed("finetune", RISK),
+        code=hashed("finetune"),
     script:
         "../scripts/finetune.py"

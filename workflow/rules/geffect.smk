@@ -4,18 +4,24 @@ geffect  θ_o, checkpoints/, model/, draws.safetensors, data -> the cell's geffe
          risk.parquet, instances.parquet, tokens.parquet, geffect.json
 """
 
-if not config["geffect"]["in_run"]:
+if not IN_RUN:
 
     rule geffect:
         input:
-            **cell_inputs(),
+            original=original_model,
+            forget=f"{ROOT}/data/{{split}}.parquet",
+            retain=retain_table,
+            refusals=table("refusals"),
             held_out=table("held_out"),
             model=f"{CELL}/model",
             checkpoints=f"{CELL}/checkpoints",
             training=f"{CELL}/training.parquet",
             draws=f"{CELL}/draws.safetensors",
         output:
-            **geffect_tables(),
+            geffect=f"{CELL}/geffect.parquet",
+            risk=f"{CELL}/risk.parquet",
+            instances=if_asked("instances", f"{CELL}/instances.parquet"),
+            tokens=if_asked("tokens", f"{CELL}/tokens.parquet"),
             record=f"{CELL}/geffect.json",
         log:
             f"{ROOT}/logs/geffect/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
@@ -26,11 +32,21 @@ if not config["geffect"]["in_run"]:
             "../../envs/geffect.yaml"
         threads: config["compute"]["threads"]
         resources:
-            **resources_of("geffect"),
+            nodes=1,
+            gpu=requested("gpus", "geffect"),
+            mem_mb=requested("mem_mb", "geffect"),
+            runtime=requested("runtime", "geffect"),
         params:
-            **cell_params(),
-            **geffect_params(),
+            template=template_of,
+            objective=objective_of,
+            regularizer=regularizer_of,
+            held_out_rows=config["data"]["held_out_rows"],
+            probes=probes_of,
+            retain_rows=config["geffect"]["retain_rows"],
+            micro_batch_size=config["geffect"]["micro_batch_size"],
+            instances=config["geffect"]["instances"],
+            tokens=config["geffect"]["tokens"],
             compute=compute(),
-            code=lambda w: hashed("geffect", *measured_files(w)),
+            code=measure_hash,
         script:
-            "../scripts/geffect.py"
+            "../scripts/measure.py"

@@ -13,9 +13,7 @@ rule tables:
         training=per_cell(f"{CELL}/training.parquet"),
         references=per_reference(f"{REFERENCE}/metrics.parquet"),
         provenance=per_cell(f"{CELL}/provenance.json"),
-        geffect_records=(
-            [] if config["geffect"]["in_run"] else per_cell(f"{CELL}/geffect.json")
-        ),
+        geffect_records=unless_in_run(per_cell(f"{CELL}/geffect.json")),
         records=per_cell(f"{CELL}/evaluation.json"),
         reference_records=per_reference(f"{REFERENCE}/evaluation.json"),
     output:

@@ -1,14 +1,17 @@
-"""The manifest of a run, and what is said at its end; no rules.
+"""The manifest of a run, and the messages at its end; no rules.
 
-Snakemake starts the hooks that call these in its main process alone: the processes that it starts
-for jobs get --no-hooks.
+Snakemake runs the hooks that call these functions in its main process only: the processes that it
+starts for jobs get --no-hooks.
 """
 
 import os
 
 from snakemake.io import is_flagged
 
-from geffect import runs, status
+import snakemake_internals
+from geffect.jobs import manifest, status
+
+snakemake_internals.note_what_outlives_its_snakemake(workflow)
 
 
 def stage(rule, **wildcards):
@@ -74,16 +77,12 @@ def reference_rows():
 
 def cell_rows():
     """The cells: their unlearning, G-effects (if not measured within) and evaluation."""
-    rules_of_cell = (
-        dict(unlearn="unlearn_measured", evaluate="evaluate")
-        if config["geffect"]["in_run"]
-        else dict(unlearn="unlearn", geffect="geffect", evaluate="evaluate")
-    )
+    stages = ["unlearn", "evaluate"] if IN_RUN else ["unlearn", "geffect", "evaluate"]
     return [
         row(
             *(cell.model, cell.split, f"{cell.objective}+{cell.regularizer}"),
             f"seed{cell.seed}",
-            **{name: stage(rule, **vars(cell)) for name, rule in rules_of_cell.items()},
+            **{name: stage(name, **vars(cell)) for name in stages},
         )
         for cell in CONFIG.cells
     ]
@@ -107,34 +106,41 @@ def groups():
         "cells": cell_rows(),
         "report": report_rows(),
     }
-    return [dict(name=name, rows=found) for name, found in rows.items() if found]
+    return [dict(name=name, rows=group) for name, group in rows.items() if group]
 
 
-def slurm_run():
-    """The name of the Slurm jobs of this process; None where another executor runs the jobs."""
-    from snakemake_executor_plugin_slurm import Executor
-
-    executor = workflow.scheduler._executor
-    return executor.run_uuid if isinstance(executor, Executor) else None
+def summary():
+    """What a finished run has written, and where."""
+    return "\n".join(
+        [
+            f"main table:      {ROOT}/tables/main.md (.csv, .tex); utility.md, privacy.md; all metrics with intervals: metrics.csv",
+            f"figures:         {ROOT}/figures/MODEL/SPLIT/*.pdf (.png)",
+            f"G-effect data:   {fill(f'{CELL}/geffect.parquet', **vars(CONFIG.cells[0]))}, ...",
+            f"                 {len(CONFIG.cells)} cells; cumulated: {ROOT}/tables/geffect.csv",
+            f"how it was made: {ROOT}/tables/provenance.csv",
+        ]
+    )
 
 
 def begin():
     """Writes the manifest."""
-    runs.begin(ROOT, groups(), slurm_run())
+    manifest.begin(ROOT, groups(), snakemake_internals.slurm_run(workflow))
 
 
 def finish():
-    """Says what the run wrote."""
-    runs.end(ROOT)
+    """Shows what the run has written."""
+    manifest.end(ROOT)
     print(summary())
 
 
 def fail(log):
-    """Says what failed, why, and where to look."""
-    errors = {job: error for path in log for job, error in runs.errors(path).items()}
-    runs.end(ROOT, errors)
-    found = status.look(ROOT)
-    print(status.failures(found) or "No job has recorded a failure.")
-    print(status.counts(found))
+    """Shows what failed, why, and where to look."""
+    failed = [snakemake_internals.failed_jobs(path) for path in log]
+    manifest.end(
+        ROOT, {job: error for errors in failed for job, error in errors.items()}
+    )
+    jobs = status.read_status(ROOT)
+    print(status.failures(jobs) or "No job has recorded a failure.")
+    print(status.counts(jobs))
     print(f"Snakemake's own log: {', '.join(log)}")
-    print(f"Again: python -m geffect.status {ROOT} --failed")
+    print(f"To see this again: geffect status {ROOT} --failed")

@@ -1,65 +1,50 @@
-"""Unlearning, one job a cell. `geffect.in_run` decides which of the two rules is defined.
+"""Unlearning, one job a cell.
 
-unlearn           θ_o, data/{split,retain,refusals}.parquet -> the cell's model/, checkpoints/,
-                  training.parquet, draws.safetensors, provenance.json
-unlearn_measured  the same and data/held_out.parquet -> the same without checkpoints/, and
-                  the tables of rule geffect
+unlearn  θ_o, data/{split,retain,refusals}.parquet -> the cell's model/, training.parquet,
+         draws.safetensors, provenance.json; and, by `geffect.in_run`,
+         false: checkpoints/, for rule geffect;
+         true (with data/held_out.parquet): the tables of rule geffect, and no checkpoints
 """
 
-if config["geffect"]["in_run"]:
 
-    rule unlearn_measured:
-        input:
-            **cell_inputs(),
-            held_out=table("held_out"),
-        output:
-            **geffect_tables(),
-            model=final_model(f"{CELL}/model"),
-            training=f"{CELL}/training.parquet",
-            draws=f"{CELL}/draws.safetensors",
-            provenance=f"{CELL}/provenance.json",
-        log:
-            f"{ROOT}/logs/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
-        benchmark:
-            f"{ROOT}/benchmarks/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
-        conda:
-            "../../envs/geffect.yaml"
-        threads: config["compute"]["threads"]
-        resources:
-            **resources_of("unlearn_measured"),
-        params:
-            **cell_params(),
-            **unlearn_params(),
-            **geffect_params(),
-            compute=compute(),
-            code=lambda w: hashed("unlearn_measured", *measured_files(w)),
-        script:
-            "../scripts/unlearn_measured.py"
-
-else:
-
-    rule unlearn:
-        input:
-            **cell_inputs(),
-        output:
-            model=final_model(f"{CELL}/model"),
-            checkpoints=checkpoints(f"{CELL}/checkpoints"),
-            training=f"{CELL}/training.parquet",
-            draws=f"{CELL}/draws.safetensors",
-            provenance=f"{CELL}/provenance.json",
-        log:
-            f"{ROOT}/logs/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
-        benchmark:
-            f"{ROOT}/benchmarks/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
-        conda:
-            "../../envs/geffect.yaml"
-        threads: config["compute"]["threads"]
-        resources:
-            **resources_of("unlearn"),
-        params:
-            **cell_params(),
-            **unlearn_params(),
-            compute=compute(),
-            code=lambda w: hashed("unlearn", *cell_files(w)),
-        script:
-            "../scripts/unlearn.py"
+rule unlearn:
+    input:
+        original=original_model,
+        forget=f"{ROOT}/data/{{split}}.parquet",
+        retain=retain_table,
+        refusals=table("refusals"),
+        held_out=if_in_run(table("held_out")),
+    output:
+        model=final_model(f"{CELL}/model"),
+        training=f"{CELL}/training.parquet",
+        draws=f"{CELL}/draws.safetensors",
+        provenance=f"{CELL}/provenance.json",
+        checkpoints=unless_in_run(checkpoints(f"{CELL}/checkpoints")),
+        geffect=if_in_run(f"{CELL}/geffect.parquet"),
+        risk=if_in_run(f"{CELL}/risk.parquet"),
+        instances=if_in_run(if_asked("instances", f"{CELL}/instances.parquet")),
+        tokens=if_in_run(if_asked("tokens", f"{CELL}/tokens.parquet")),
+    log:
+        f"{ROOT}/logs/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/unlearn/{{model}}_{{split}}_{{objective}}+{{regularizer}}_seed{{seed}}.tsv"
+    conda:
+        "../../envs/geffect.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        nodes=1,
+        gpu=requested("gpus", "unlearn_in_run" if IN_RUN else "unlearn"),
+        mem_mb=requested("mem_mb", "unlearn_in_run" if IN_RUN else "unlearn"),
+        runtime=requested("runtime", "unlearn_in_run" if IN_RUN else "unlearn"),
+    params:
+        template=template_of,
+        objective=objective_of,
+        regularizer=regularizer_of,
+        held_out_rows=config["data"]["held_out_rows"],
+        training=training_of("unlearn"),
+        checkpoint_every=config["training"]["checkpoint_every"],
+        measurement=measurement_of,
+        compute=compute(),
+        code=unlearn_hash,
+    script:
+        "../scripts/unlearn.py"

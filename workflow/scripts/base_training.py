@@ -1,35 +1,41 @@
 """Rule base_training: a scratch model and its tokenizer, trained on the background rows."""
 
-from geffect import frames, models, runtime, training
-from geffect.encoding import Encoder
-from geffect.resume import Resume
-from geffect.rows import read_rows, texts
-from geffect.templates import Template
+from geffect import frames
+from geffect.data.encoding import Encoder
+from geffect.data.rows import read_rows, texts
+from geffect.data.templates import Template
+from geffect.jobs import context, provenance
+from geffect.models import compute, scratch
+from geffect.models.folder import save_model
+from geffect.training.fit import fit
+from geffect.training.resume import Resume
+from geffect.training.settings import TrainingSettings
 
 
 def main(inputs, output, params, wildcards, log, every):
     what = f"base {wildcards.model} seed{wildcards.seed}"
-    with runtime.job(what, log, params.compute["threads"]):
+    with context.job(what, log):
+        device = compute.prepare(**params.compute)
         background = [row for path in inputs.background for row in read_rows(path)]
         rows = [*read_rows(inputs.full), *background]
         refusals = [row["text"] for row in read_rows(inputs.refusals)]
-        tokenizer = models.train_tokenizer(texts(rows, refusals), params.vocabulary)
+        tokenizer = scratch.train_tokenizer(texts(rows, refusals), params.vocabulary)
         seed = int(wildcards.seed)
-        model = models.build(
+        model = scratch.build(
             params.architecture, params.config, len(tokenizer), tokenizer.eos_token_id, seed
-        )
-        model.to(models.device(params.compute["device"]))
+        ).to(device)
         encoder = Encoder(
             tokenizer, Template(**params.template), model.config.max_position_embeddings
         )
-        settings = training.Settings(**params.training)
         examples = encoder.rows(background, "background rows")
-        resume = Resume.of_job(inputs, params, wildcards, log, every)
-        frame = training.fit(model, examples, settings, seed, what, resume)
-        models.save(model, tokenizer, output.model)
+        made_of = provenance.made_of(inputs, params, wildcards)
+        resume = Resume(context.work(log), [made_of, provenance.packages()], every)
+        settings = TrainingSettings(**params.training)
+        frame = fit(model, examples, settings, seed, what, resume)
+        save_model(model, encoder.tokenizer, output.model)
         frames.write(frame, output.training)
         resume.clear()
-        runtime.log.info("wrote %s", output.model)
+        context.log.info("wrote %s", output.model)
 
 
 if "snakemake" in globals():

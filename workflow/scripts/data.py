@@ -2,20 +2,22 @@
 
 from pathlib import Path
 
-from geffect import data, frames, runtime
-from geffect.config import data_directory
-from geffect.refusals import read_refusals
+from geffect import frames
+from geffect.data import sources
+from geffect.data.refusals import read_refusals
+from geffect.data.tofu import data_directory
+from geffect.jobs import context
 
 
 def main(outputs, params, config, log):
-    with runtime.job("data", log):
+    with context.job("data", log):
         settings = params.settings
-        source = data.load(settings, data_directory(config["data"]))
+        source = sources.load(settings, data_directory(config["data"]))
         refusals = read_refusals(settings["refusals"])
-        tables = data.tables(source, params.splits, settings["held_out"], refusals)
+        tables = sources.tables(source, params.splits, settings["held_out_rows"], refusals)
         for path in map(Path, outputs):
             frames.write(tables[path.stem], path)
-            runtime.log.info("%s: %d rows", path, len(tables[path.stem]))
+            context.log.info("%s: %d rows", path, len(tables[path.stem]))
 
 
 if "snakemake" in globals():

@@ -1,12 +1,13 @@
 """Rule download_model: a model of the hub at a pinned revision, safetensors only."""
 
-from geffect import models, runtime
+from geffect.jobs import context
+from geffect.models.hub import download_model
 
 
 def main(output, params, log):
-    with runtime.job(f"download {params.id}", log):
-        models.download(params.id, params.revision, params.layers, output.model)
-        runtime.log.info("wrote %s", output.model)
+    with context.job(f"download {params.id}", log):
+        download_model(params.id, params.revision, params.layers, output.model)
+        context.log.info("wrote %s", output.model)
 
 
 if "snakemake" in globals():

@@ -1,23 +1,27 @@
 """Rules evaluate and evaluate_reference: one model's metrics and per-row log."""
 
-from geffect import frames, runtime
-from geffect.evaluation.folder import evaluate
-from geffect.evaluation.samples import DATASETS, Settings
+from geffect import frames
+from geffect.evaluation.folder import evaluate_folder
+from geffect.evaluation.samples import EvaluationSettings
+from geffect.jobs import context
+from geffect.jobs.provenance import provenance
+from geffect.models import compute
+from geffect.names import EVALUATION_SETS
 
 
 def main(inputs, output, params, wildcards, log):
     what = f"evaluate {' '.join(str(value) for _, value in wildcards.items())}"
-    with runtime.job(what, log, params.compute["threads"]):
-        evaluate(
+    with context.job(what, log):
+        evaluate_folder(
             inputs.model,
             params.template,
-            {name: inputs[name] for name in DATASETS},
-            Settings(**params.evaluation),
-            params.compute["device"],
+            {name: inputs[name] for name in EVALUATION_SETS},
+            EvaluationSettings(**params.evaluation),
+            compute.prepare(**params.compute),
             retain_log=frames.read(inputs.retain_samples) if inputs.retain_samples else None,
             is_retain=not inputs.retain_samples,
             provenance=inputs.get("provenance"),
-        ).write(output)
+        ).write(output, provenance())
 
 
 if "snakemake" in globals():

@@ -2,34 +2,38 @@
 
 import pandas as pd
 
-from geffect import files, frames, plotting, runtime, tables
+from geffect import files, frames
+from geffect.jobs import context
+from geffect.names import CELL
+from geffect.report import figures as plots
+from geffect.report import tables
 
 
 def main(inputs, output, params, wildcards, log):
-    with runtime.job(f"figures {wildcards.model} {wildcards.split}", log):
-        cells = [dict(zip(tables.CELL, cell, strict=True)) for cell in params.cells]
+    with context.job(f"figures {wildcards.model} {wildcards.split}", log):
+        cells = [dict(zip(CELL, cell, strict=True)) for cell in params.cells]
         geffect = pd.concat([frames.read(path) for path in inputs.geffect])
         diverged = tables.diverged_steps(cells, [frames.read(p) for p in inputs.training])
         drawn = figures(geffect, diverged, pd.read_csv(inputs.main), wildcards)
         with files.written_folder(output.figures) as folder:
             for name, figure in drawn:
-                plotting.save(figure, [folder / f"{name}.{suffix}" for suffix in ("pdf", "png")])
-                runtime.log.info("drew %s", name)
-        runtime.log.info("wrote %s", output.figures)
+                plots.save(figure, [folder / f"{name}.{suffix}" for suffix in ("pdf", "png")])
+                context.log.info("drew %s", name)
+        context.log.info("wrote %s", output.figures)
 
 
 def figures(geffect, diverged, main_table, wildcards):
-    """(file name, figure), one after another."""
+    """(file name, figure) of every figure, one after another."""
     here = f"{wildcards.model}, {wildcards.split}"
     for objective, rows in geffect.groupby("objective", sort=False):
         stops = {(r, seed): step for (o, r, seed), step in diverged.items() if o == objective}
         title = f"{objective} ({here})"
-        yield f"geffect_{objective}", plotting.geffect_over_steps(rows, title, stops)
+        yield f"geffect_{objective}", plots.geffect_over_steps(rows, title, stops)
     for regularizer, rows in geffect.groupby("regularizer", sort=False):
         title = f"regularizer {regularizer} ({here})"
-        yield f"compare_{regularizer}", plotting.compare_objectives(rows, title)
+        yield f"compare_{regularizer}", plots.compare_objectives(rows, title)
     rows = main_table.query("model == @wildcards.model and split == @wildcards.split")
-    yield "trade_off", plotting.trade_off(rows, f"Removal and utility ({here})")
+    yield "trade_off", plots.trade_off(rows, f"Removal and utility ({here})")
 
 
 if "snakemake" in globals():

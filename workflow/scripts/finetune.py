@@ -1,26 +1,34 @@
 """Rule finetune: a base model fine-tuned on one corpus."""
 
-from geffect import frames, models, runtime, training
-from geffect.encoding import Encoder
-from geffect.resume import Resume
-from geffect.rows import read_rows
+from geffect import frames
+from geffect.data.encoding import Encoder
+from geffect.data.rows import read_rows
+from geffect.jobs import context, provenance
+from geffect.models import compute
+from geffect.models.folder import load_model, save_model
+from geffect.training.fit import fit
+from geffect.training.resume import Resume
+from geffect.training.settings import TrainingSettings
 
 
 def main(inputs, output, params, wildcards, log, every):
     what = f"finetune {wildcards.model} {wildcards.corpus} seed{wildcards.seed}"
-    with runtime.job(what, log, params.compute["threads"]):
+    with context.job(what, log):
+        device = compute.prepare(**params.compute)
         encoder = Encoder.of(inputs.model, params.template)
-        model = models.load(inputs.model, params.compute["device"])
+        model = load_model(inputs.model, device)
         background = [row for path in inputs.background for row in read_rows(path)]
         rows = [*read_rows(inputs.corpus), *background * params.repeats]
-        settings = training.Settings(**params.training)
         examples = encoder.rows(rows, wildcards.corpus)
-        resume = Resume.of_job(inputs, params, wildcards, log, every)
-        frame = training.fit(model, examples, settings, int(wildcards.seed), what, resume)
-        models.save(model, encoder.tokenizer, output.model)
+        seed = int(wildcards.seed)
+        made_of = provenance.made_of(inputs, params, wildcards)
+        resume = Resume(context.work(log), [made_of, provenance.packages()], every)
+        settings = TrainingSettings(**params.training)
+        frame = fit(model, examples, settings, seed, what, resume)
+        save_model(model, encoder.tokenizer, output.model)
         frames.write(frame, output.training)
         resume.clear()
-        runtime.log.info("wrote %s", output.model)
+        context.log.info("wrote %s", output.model)
 
 
 if "snakemake" in globals():

@@ -2,12 +2,15 @@
 
 import pandas as pd
 
-from geffect import files, frames, runtime, tables
+from geffect import files, frames
+from geffect.jobs import context
+from geffect.names import CELL
+from geffect.report import tables
 
 
 def main(inputs, outputs, params, log):
-    with runtime.job("tables", log):
-        cells = [dict(zip(tables.CELL, cell, strict=True)) for cell in params.cells]
+    with context.job("tables", log):
+        cells = [dict(zip(CELL, cell, strict=True)) for cell in params.cells]
         references = [frames.reference_cell(key) for key in params.references]
         metrics = pd.concat(
             [
@@ -31,7 +34,7 @@ def main(inputs, outputs, params, log):
         ]
         warnings = tables.mixed_versions([record for *_, record in records])
         for warning in warnings:
-            runtime.log.warning(warning)
+            context.log.warning(warning)
         notes = " ".join([*params.notes, *warnings])
         path = {output.rpartition("/")[2]: output for output in outputs}
         for name, frame, caption in (
@@ -45,7 +48,7 @@ def main(inputs, outputs, params, log):
         files.write_text(tables.cumulated(geffect).to_csv(index=False), path["geffect.csv"])
         files.write_text(tables.provenance(records).to_csv(index=False), path["provenance.csv"])
         for output in outputs:
-            runtime.log.info("wrote %s", output)
+            context.log.info("wrote %s", output)
 
 
 if "snakemake" in globals():

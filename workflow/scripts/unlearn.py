@@ -1,27 +1,55 @@
-"""Rule unlearn: one cell's training run, its checkpoints, draws and provenance."""
+"""Rule unlearn: one cell's training run; its checkpoints, or its G-effects measured on the way."""
 
-from geffect import models, runtime, training, unlearning
-from geffect.cell import Cell
-from geffect.frames import cell_name
-from geffect.resume import Resume
+import importlib
+from types import SimpleNamespace
+
+from geffect import files, frames
+from geffect.cells.cell import Cell
+from geffect.jobs import context, provenance
+from geffect.models import compute
+from geffect.models.checkpoints import Checkpoints
+from geffect.training.resume import Resume
+from geffect.training.settings import TrainingSettings
+from geffect.training.unlearning import Run
 
 
 def main(inputs, output, params, wildcards, log):
-    what = f"unlearn {cell_name(wildcards)}"
-    with runtime.job(what, log, params.compute["threads"]):
+    what = f"unlearn {frames.cell_name(wildcards)}"
+    with context.job(what, log):
+        device = compute.prepare(**params.compute)
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
-        settings = training.Settings(**params.training)
-        run = unlearning.Run(cell, inputs.original, params.compute["device"])
-        resume = Resume.of_job(inputs, params, wildcards, log, params.checkpoint_every)
-        checkpoints = models.Checkpoints(
-            resume.folder / "checkpoints", settings.steps(len(cell.forget))
-        )
-        outcome = run.train(settings, params.checkpoint_every, checkpoints, what, resume)
-        run.save(outcome, output, resume.made_of)
-        # What is moved goes with the outputs of a killed job, so no state may outlive the move.
-        resume.drop()
-        checkpoints.move(output.checkpoints)
+        settings = TrainingSettings(**params.training)
+        run = Run(cell, inputs.original, device)
+        made_of = provenance.made_of(inputs, params, wildcards)
+        every = params.checkpoint_every
+        resume = Resume(context.work(log), [made_of, provenance.packages()], every)
+        if params.measurement is None:
+            last = settings.steps(len(cell.forget))
+            observer = Checkpoints(resume.folder / "checkpoints", last)
+        else:
+            observer = measured_in(run, inputs, params)
+        outcome = run.train(settings, every, observer, what, resume)
+        if params.measurement is not None:
+            frames.write_cell(observer.tables(), wildcards, output)
+        run.save(outcome, output)
+        record = provenance.run_record(made_of, output.model, outcome.diverged)
+        files.write_json(record, output.provenance)
+        if params.measurement is None:
+            # Outputs of a killed job are deleted, so no state may outlive the move to them.
+            resume.drop()
+            observer.move(output.checkpoints)
         resume.clear()
+
+
+def measured_in(run, inputs, params):
+    """The measurement that looks at a run as it goes."""
+    # Imported by name, since a run with checkpoints does not depend on the engine; where it is used
+    # the rule passes this module to the code hash.
+    engine = importlib.import_module("geffect.effects.measurement")
+    settings = SimpleNamespace(**params.measurement)
+    measurement = engine.Measurement.of_job(run.cell, run.draws, inputs, settings)
+    measurement.begin(run.model, run.original if measurement.looks_at_original else None)
+    return measurement
 
 
 if "snakemake" in globals():

@@ -6,15 +6,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from common import declarations
 
-from geffect import registry
+from geffect.data.encoding import Example
 from geffect.effects import gradients as effects
-from geffect.encoding import Example
 from geffect.errors import DataError, ModelError, NotFiniteError
-from geffect.models import COMPONENTS, component_map
-from geffect.training import Term
+from geffect.losses.loss import RISK, objective
+from geffect.models.components import component_map
+from geffect.names import COMPONENTS
 
-SPECS = [spec for kind in registry.KINDS for spec in registry.catalogue(kind).values()]
+SPECS = declarations()
 BOUNDED = [spec for spec in SPECS if spec.minimum is not None]
 PRECISIONS = [
     pytest.param("phi", torch.float32, 1e-5, id="phi-float32"),
@@ -27,16 +28,6 @@ PRECISIONS = [
 every_loss = pytest.mark.parametrize("spec", SPECS, ids=[f"{s.kind}-{s.name}" for s in SPECS])
 every_precision = pytest.mark.parametrize(("architecture", "dtype", "tolerance"), PRECISIONS)
 tied_or_not = pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
-
-
-@pytest.fixture
-def term_of(draw_hyperparameters):
-    def build(name, examples, kind="objective", coefficient=1.0, hyper=None):
-        spec = registry.get(kind, name)
-        hyper = draw_hyperparameters(spec) if hyper is None else hyper
-        return Term(kind, spec, hyper, lambda step: examples, coefficient)
-
-    return build
 
 
 def as_numpy(gradient):
@@ -61,21 +52,21 @@ def test_geffect_is_that_of_naive_autograd_for_every_batch_size(
     tiny_model,
     moved,
     random_examples,
-    term_of,
+    loss_of,
     control_vector,
     naive_gradient,
 ):
     original = tiny_model(architecture, dtype=dtype)
-    model, control = moved(original), control_vector()
+    model = moved(original)
     forget, retain = random_examples(4), random_examples(5)
-    term = term_of(spec.name, forget, spec.kind)
+    tested = loss_of(spec.kind, spec.name, original, control_vector())
     components = component_map(model)
-    value_ref, loss_ref = naive_gradient(model, term, original, control)
-    _, risk_ref = naive_gradient(model, effects.risk_term(retain))
+    value_ref, loss_ref = naive_gradient(model, tested, forget)
+    _, risk_ref = naive_gradient(model, RISK, retain)
     expected, scale = inner(loss_ref, risk_ref), norm(loss_ref) * norm(risk_ref)
     for size in (1, 3, len(forget) + len(retain)):
-        value, loss = effects.gradient(model, term, size, original, control)
-        _, risk = effects.gradient(model, effects.risk_term(retain), size)
+        value, loss = effects.gradient(model, tested, forget, size)
+        _, risk = effects.gradient(model, RISK, retain, size)
         total = effects.compare(loss, risk, components)[0]
         assert total["component"] == "total"
         assert abs(total["geffect"] - expected) <= tolerance * scale
@@ -86,10 +77,10 @@ def test_geffect_is_that_of_naive_autograd_for_every_batch_size(
             assert norm(difference) <= tolerance * norm(reference)
 
 
-def test_gradient_leaves_the_model_as_it_was(tiny_model, random_examples, term_of):
+def test_gradient_leaves_the_model_as_it_was(tiny_model, random_examples):
     model = tiny_model()
     before = copy.deepcopy(model.state_dict())
-    effects.gradient(model, term_of("ga", random_examples(3)), 2)
+    effects.gradient(model, objective("ga"), random_examples(3), 2)
     assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
     assert not model.training
@@ -99,12 +90,12 @@ def test_gradient_leaves_the_model_as_it_was(tiny_model, random_examples, term_o
 @pytest.mark.parametrize("architecture", ["phi", "llama"])
 @pytest.mark.parametrize("blocks", [3, 4, 5])
 def test_components_and_layers_add_up(
-    architecture, tied, blocks, tiny_model, random_examples, term_of
+    architecture, tied, blocks, tiny_model, random_examples, loss_of
 ):
     model = tiny_model(architecture, tied=tied, blocks=blocks)
     components = component_map(model)
-    loss = effects.gradient(model, term_of("wga", random_examples(3)), 2)[1]
-    risk = effects.gradient(model, effects.risk_term(random_examples(3)), 2)[1]
+    loss = effects.gradient(model, loss_of("objective", "wga"), random_examples(3), 2)[1]
+    risk = effects.gradient(model, RISK, random_examples(3), 2)[1]
     rows = {row["component"]: row for row in effects.compare(loss, risk, components)}
     layers = [f"layer.{block}" for block in range(1, blocks + 1)]
     assert list(rows) == ["total", *COMPONENTS, *layers]
@@ -119,10 +110,10 @@ def test_components_and_layers_add_up(
 
 
 @tied_or_not
-def test_total_is_the_dot_product_over_all_parameters(tied, tiny_model, random_examples, term_of):
+def test_total_is_the_dot_product_over_all_parameters(tied, tiny_model, random_examples):
     model = tiny_model("phi", tied=tied)
-    loss = effects.gradient(model, term_of("ga", random_examples(3)), 2)[1]
-    risk = effects.gradient(model, effects.risk_term(random_examples(3)), 2)[1]
+    loss = effects.gradient(model, objective("ga"), random_examples(3), 2)[1]
+    risk = effects.gradient(model, RISK, random_examples(3), 2)[1]
     found = effects.dots(loss, risk, component_map(model))["total"]
     a, b = as_numpy(loss), as_numpy(risk)
     assert set(a) == {name for name, _ in model.named_parameters()}
@@ -135,23 +126,21 @@ def test_dots_are_taken_in_float64():
     assert effects.dots(big, ones, {"w": ("embed", None)})["total"] == 1.0
 
 
-def test_ga_on_its_own_set_has_minus_the_squared_norm_of_the_risk(
-    tiny_model, random_examples, term_of
-):
+def test_ga_on_its_own_set_has_minus_the_squared_norm_of_the_risk(tiny_model, random_examples):
     model, forget = tiny_model("phi"), random_examples(5)
-    loss = effects.gradient(model, term_of("ga", forget), 2)[1]
-    risk = effects.gradient(model, effects.risk_term(forget), 3)[1]
+    loss = effects.gradient(model, objective("ga"), forget, 2)[1]
+    risk = effects.gradient(model, RISK, forget, 3)[1]
     for row in effects.compare(loss, risk, component_map(model)):
         assert row["geffect"] == pytest.approx(-(row["norm_risk"] ** 2), rel=1e-12)
         assert row["cosine"] == pytest.approx(-1, rel=1e-12)
 
 
-def at_checkpoint(model, terms, risks, components, size, *others):
-    """The rows of all terms on the risks of some examples."""
+def at_checkpoint(model, terms, risks, components, size):
+    """The rows of all terms (name -> loss and examples) on the risks of some examples."""
     return effects.effect_rows(
-        terms,
-        lambda name: effects.gradient(model, terms[name], size, *others)[1],
-        {n: effects.gradient(model, effects.risk_term(e), size)[1] for n, e in risks.items()},
+        {name: loss.coefficient for name, (loss, _) in terms.items()},
+        lambda name: effects.gradient(model, *terms[name], size)[1],
+        {n: effects.gradient(model, RISK, e, size)[1] for n, e in risks.items()},
         components,
     )
 
@@ -161,19 +150,19 @@ def table(rows, column="geffect"):
 
 
 def test_combined_is_objective_plus_coefficient_times_regularizer(
-    tiny_model, moved, random_examples, term_of, control_vector, rng
+    tiny_model, moved, random_examples, loss_of, rng
 ):
     original = tiny_model("phi")
-    model, control, retain = moved(original), control_vector(), random_examples(5)
+    model, retain = moved(original), random_examples(5)
     coefficient = float(rng.uniform(0.1, 5))
     hyper = {"layer": 2}
     terms = {
-        "objective": term_of("npo", random_examples(4)),
-        "regularizer": term_of("rr", retain, "regularizer", coefficient, hyper),
-        "probe.rr": term_of("rr", retain, "regularizer", 1.0, hyper),
+        "objective": (loss_of("objective", "npo", original), random_examples(4)),
+        "regularizer": (loss_of("regularizer", "rr", original, None, hyper, coefficient), retain),
+        "probe.rr": (loss_of("regularizer", "rr", original, None, hyper), retain),
     }
     risks = {"unlearn": random_examples(3), "retain": random_examples(3)}
-    rows = at_checkpoint(model, terms, risks, component_map(model), 2, original, control)
+    rows = at_checkpoint(model, terms, risks, component_map(model), 2)
     e, norms = table(rows), table(rows, "norm_loss")
     assert {key[0] for key in e} == {*terms, "combined"}
     for dataset in risks:
@@ -191,11 +180,11 @@ def test_combined_is_objective_plus_coefficient_times_regularizer(
             assert value("combined") == pytest.approx(parts, abs=1e-12 * scale)
 
 
-def test_combined_without_regularizer_is_the_objective(tiny_model, random_examples, term_of):
+def test_combined_without_regularizer_is_the_objective(tiny_model, random_examples, loss_of):
     model = tiny_model("llama", dtype=torch.float32)
     rows = at_checkpoint(
         model,
-        {"objective": term_of("wga", random_examples(3))},
+        {"objective": (loss_of("objective", "wga"), random_examples(3))},
         {"unlearn": random_examples(2)},
         component_map(model),
         2,
@@ -207,14 +196,14 @@ def test_combined_without_regularizer_is_the_objective(tiny_model, random_exampl
 
 @every_loss
 def test_small_descent_step_changes_the_risk_by_minus_eta_e(
-    spec, tiny_model, moved, random_examples, term_of, control_vector
+    spec, tiny_model, moved, random_examples, loss_of, control_vector
 ):
     original = tiny_model("phi")
-    model, control = moved(original), control_vector()
-    term = term_of(spec.name, random_examples(4), spec.kind)
-    held_out = effects.risk_term(random_examples(4))
-    loss = effects.gradient(model, term, 4, original, control)[1]
-    before, risk = effects.gradient(model, held_out, 4)
+    model = moved(original)
+    tested = loss_of(spec.kind, spec.name, original, control_vector())
+    held_out = random_examples(4)
+    loss = effects.gradient(model, tested, random_examples(4), 4)[1]
+    before, risk = effects.gradient(model, RISK, held_out, 4)
     e = effects.dots(loss, risk, component_map(model))["total"]
 
     def error(eta):
@@ -222,7 +211,7 @@ def test_small_descent_step_changes_the_risk_by_minus_eta_e(
         with torch.no_grad():
             for name, parameter in after.named_parameters():
                 parameter.sub_(eta * loss[name])
-        return abs(effects.gradient(after, held_out, 4)[0] - before + eta * e)
+        return abs(effects.gradient(after, RISK, held_out, 4)[0] - before + eta * e)
 
     eta = 1e-3 / norm(as_numpy(loss))
     # The error is of second order: a tenth of the step leaves a hundredth of it.
@@ -233,16 +222,19 @@ def test_small_descent_step_changes_the_risk_by_minus_eta_e(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("spec", BOUNDED, ids=[s.name for s in BOUNDED])
 def test_at_the_original_a_loss_at_its_minimum_has_no_geffect(
-    spec, dtype, tiny_model, random_examples, term_of
+    spec, dtype, tiny_model, random_examples, loss_of
 ):
     original = tiny_model("llama", dtype=dtype)
     model = copy.deepcopy(original)
     terms = {
-        "objective": term_of("ga", random_examples(3)),
-        "regularizer": term_of(spec.name, random_examples(5), "regularizer", 2.5),
+        "objective": (objective("ga"), random_examples(3)),
+        "regularizer": (
+            loss_of("regularizer", spec.name, original, coefficient=2.5),
+            random_examples(5),
+        ),
     }
     risks = {"unlearn": random_examples(3)}
-    rows = at_checkpoint(model, terms, risks, component_map(model), 2, original)
+    rows = at_checkpoint(model, terms, risks, component_map(model), 2)
     of_regularizer = [row for row in rows if row["term"] == "regularizer"]
     assert of_regularizer
     for row in of_regularizer:
@@ -255,12 +247,12 @@ def test_at_the_original_a_loss_at_its_minimum_has_no_geffect(
 
 
 def test_component_that_the_loss_does_not_reach_counts_as_zero(
-    tiny_model, random_examples, term_of, control_vector
+    tiny_model, random_examples, loss_of, control_vector
 ):
     model = tiny_model("phi")
-    term = term_of("rmu", random_examples(3), hyper={"layer": 1, "c": 2.0})
-    loss = effects.gradient(model, term, 2, control=control_vector())[1]
-    risk = effects.gradient(model, effects.risk_term(random_examples(3)), 2)[1]
+    rmu = loss_of("objective", "rmu", None, control_vector(), {"layer": 1, "c": 2.0})
+    loss = effects.gradient(model, rmu, random_examples(3), 2)[1]
+    risk = effects.gradient(model, RISK, random_examples(3), 2)[1]
     rows = {r["component"]: r for r in effects.compare(loss, risk, component_map(model))}
     for component in ("middle", "deep", "lm", "layer.2", "layer.3"):
         assert rows[component]["geffect"] == 0
@@ -268,45 +260,43 @@ def test_component_that_the_loss_does_not_reach_counts_as_zero(
     assert rows["shallow"]["geffect"] != 0
 
 
-def test_empty_data_set_is_a_data_error_that_names_the_term(tiny_model, term_of):
-    with pytest.raises(DataError, match="objective"):
-        effects.gradient(tiny_model(), term_of("ga", []), 2)
+def test_empty_data_set_is_a_data_error_that_names_it(tiny_model):
+    with pytest.raises(DataError, match="the forget set: no rows"):
+        effects.gradient(tiny_model(), RISK, [], 2, "the forget set")
 
 
-def test_row_without_a_label_token_is_a_data_error_that_names_the_row(
-    tiny_model, term_of, random_examples
-):
+def test_row_without_a_label_token_is_a_data_error_that_names_the_row(tiny_model, random_examples):
     rows = random_examples(3)
     rows[1] = Example(rows[1].prompt, rows[1].prompt_length)
-    with pytest.raises(DataError, match=r"objective.*row 1.*label"):
-        effects.gradient(tiny_model(), term_of("ga", rows), 2)
+    with pytest.raises(DataError, match=r"the forget set, row 1: no label"):
+        effects.gradient(tiny_model(), RISK, rows, 2, "the forget set")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("name", ["ga", "npo", "rmu"])
 def test_weights_that_are_not_finite_are_a_model_error(
-    name, value, tiny_model, random_examples, term_of, control_vector
+    name, value, tiny_model, random_examples, loss_of, control_vector
 ):
     original = tiny_model("phi")
     model = copy.deepcopy(original)
     with torch.no_grad():
         model.get_input_embeddings().weight[:, 0] = value
-    term = term_of(name, random_examples(3))
+    loss = loss_of("objective", name, original, control_vector())
     with pytest.raises(ModelError, match="not finite"):
-        effects.gradient(model, term, 2, original, control_vector())
+        effects.gradient(model, loss, random_examples(3), 2)
 
 
 @pytest.mark.parametrize("spec", BOUNDED, ids=[s.name for s in BOUNDED])
 def test_broken_weights_are_not_mistaken_for_the_minimum(
-    spec, tiny_model, random_examples, term_of
+    spec, tiny_model, random_examples, loss_of
 ):
     original = tiny_model("phi")
     model = copy.deepcopy(original)
     with torch.no_grad():
         model.get_input_embeddings().weight.fill_(math.nan)
-    term = term_of(spec.name, random_examples(3), "regularizer")
+    loss = loss_of("regularizer", spec.name, original)
     with pytest.raises(ModelError, match="not finite"):
-        effects.gradient(model, term, 2, original)
+        effects.gradient(model, loss, random_examples(3), 2)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

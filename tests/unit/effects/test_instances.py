@@ -7,11 +7,13 @@ import torch
 from naive import numpy_of, products, summed
 from torch import nn
 
-from geffect.effects.gradients import Directions, gradient, places, risk_term
+from geffect.data.batches import collate
+from geffect.effects.gradients import Directions, gradient, places
 from geffect.effects.instances import instance_effects
-from geffect.encoding import collate
 from geffect.errors import ModelError
-from geffect.models import COMPONENTS, component_map
+from geffect.losses.loss import RISK
+from geffect.models.components import component_map
+from geffect.names import COMPONENTS
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
@@ -24,8 +26,8 @@ def test_every_instance_and_component_is_that_of_its_own_backward_pass(
     components = component_map(model)
     directions = Directions(
         {
-            "unlearn": gradient(model, risk_term(examples), 2)[1],
-            "retain": gradient(model, risk_term(retain), 3)[1],
+            "unlearn": gradient(model, RISK, examples, 2)[1],
+            "retain": gradient(model, RISK, retain, 3)[1],
             "anything": direction(model),
         }
     )

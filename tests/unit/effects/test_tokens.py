@@ -2,22 +2,17 @@
 
 import pytest
 import torch
+from common import declarations
 from naive import numpy_of, products
 
-from geffect import registry
-from geffect.effects.gradients import Directions, data_batches, gradient, risk_term
+from geffect.data.batches import collate
+from geffect.effects.gradients import Directions, data_batches, gradient
 from geffect.effects.tokens import directional, token_effects
-from geffect.encoding import collate
-from geffect.models import component_map
-from geffect.training import Term
+from geffect.losses.loss import RISK
+from geffect.models.components import component_map
 
 # Weights are detached for a backward pass, not for a forward one: the token table serves these.
-SPECS = [
-    spec
-    for kind in registry.KINDS
-    for spec in registry.catalogue(kind).values()
-    if not spec.weighted
-]
+SPECS = [spec for spec in declarations() if not spec.weighted]
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
@@ -29,7 +24,7 @@ def test_every_label_token_is_that_of_its_own_backward_pass(
     examples = random_examples(4)
     components = component_map(model)
     expected = [per_label(model, example) for example in examples]
-    risk = gradient(model, risk_term(random_examples(3)), 2)[1]
+    risk = gradient(model, RISK, random_examples(3), 2)[1]
     directions = Directions({"risk": risk, "any": direction(model), "other": direction(model)})
     for size in (1, 3, len(examples)):
         for start in range(0, len(examples), size):
@@ -72,25 +67,22 @@ def test_the_directional_derivative_of_any_loss_is_its_gradient_in_that_directio
     moved,
     random_examples,
     direction,
-    draw_hyperparameters,
+    loss_of,
     control_vector,
 ):
     architecture, dtype, tolerance = precision
     original = tiny_model(architecture, dtype=dtype)
-    model, control, examples = moved(original), control_vector(), random_examples(4)
-    term = Term(spec.kind, spec, draw_hyperparameters(spec), lambda step: examples)
-    given = Directions(
-        {"risk": gradient(model, risk_term(examples), 2)[1], "any": direction(model)}
-    )
-    value, exact = gradient(model, term, 4, original, control)
+    model, examples = moved(original), random_examples(4)
+    loss = loss_of(spec.kind, spec.name, original, control_vector())
+    given = Directions({"risk": gradient(model, RISK, examples, 2)[1], "any": direction(model)})
+    value, exact = gradient(model, loss, examples, 4)
     expected = {
         name: products(numpy_of(exact), numpy_of(tensors), component_map(model))["total"]
         for name, tensors in given.items()
     }
     for size in (1, 3, 4):
         sums = [
-            directional(model, term, batch, given, original, control)
-            for batch in data_batches(term, size)
+            directional(model, loss, batch, given) for batch in data_batches(loss, examples, size)
         ]
         count = {"token": sum(len(e.labels) for e in examples), "sample": len(examples)}
         count = count[spec.reduction]

@@ -8,21 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from common import EOS
 from scipy.stats import ks_2samp
 
-from geffect import models, training
-from geffect.cell import Encoder
-from geffect.encoding import Example
+from geffect.data.encoding import Encoder, Example
+from geffect.data.templates import Template
 from geffect.errors import DataError
+from geffect.evaluation.metrics.membership import auc, privleak
+from geffect.evaluation.metrics.rouge import rouge_l_recall
 from geffect.evaluation.passes import generate, score
-from geffect.evaluation.samples import SAMPLES, Settings, samples
+from geffect.evaluation.samples import SAMPLES, EvaluationSettings, samples
 from geffect.evaluation.summary import METRICS, metrics, missing
-from geffect.metrics.membership import auc, privleak
-from geffect.metrics.model_utility import PARTS
-from geffect.metrics.rouge import rouge_l_recall
-from geffect.templates import Template
+from geffect.models.scratch import train_tokenizer
+from geffect.names import UTILITY_PARTS
+from geffect.training.fit import fit
+from geffect.training.settings import TrainingSettings
 
-EOS = 0
 VOCABULARY = 61
 WORDS = [
     "river",
@@ -43,8 +44,8 @@ WORDS = [
 ASKED = ("unlearn", "retain", "real_authors", "world_facts")
 DATASETS = (*ASKED, "holdout")
 TOFU_SETS = DATASETS[:2]
-SETTINGS = Settings(
-    batch_size=7,
+SETTINGS = EvaluationSettings(
+    micro_batch_size=7,
     max_rows=None,
     truth_ratio="geometric",
     generation_length=24,
@@ -146,8 +147,8 @@ def trained(tiny_model, random_examples):
     def teach(architecture):
         model, taught = tiny_model(architecture, vocabulary=VOCABULARY), random_examples(8)
         schedule = {"weight_decay": 0.0, "warmup_epochs": 1, "schedule": "constant"}
-        settings = training.Settings(25, 8, 8, 3e-3, max_grad_norm=1.0, **schedule)
-        training.fit(model, taught, settings, 0, "teaching")
+        settings = TrainingSettings(25, 8, 8, 3e-3, max_grad_norm=1.0, **schedule)
+        fit(model, taught, settings, 0, "teaching")
         return model, [*taught, *random_examples(4)]
 
     return teach
@@ -214,6 +215,24 @@ def test_scores_come_in_the_order_of_their_examples(model, half_known, rng):
         assert permuted[place].nll == pytest.approx(found[i].nll, rel=1e-12)
 
 
+def test_scores_of_a_half_precision_model_are_those_of_its_logits_in_full(tiny_model, half_known):
+    model = tiny_model("phi", vocabulary=VOCABULARY)
+    examples = half_known(model, 3)
+    model = model.bfloat16()
+    for found, example in zip(score(model, examples, 1), examples, strict=True):
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([example.ids])).logits[0].double()
+        logp = logits.log_softmax(dim=-1)[example.prompt_length - 1 : -1]
+        own = logp.gather(1, torch.tensor(example.labels)[:, None])[:, 0]
+        assert found.nll == pytest.approx(-own.mean().item(), rel=1e-5)
+        mean = (logp.exp() * logp).sum(dim=-1)
+        deviation = (logp.exp() * (logp - mean[:, None]).square()).sum(dim=-1).clamp(1e-6).sqrt()
+        standardised = ((own - mean) / deviation)[:-1].sort().values
+        few = max(1, int(0.4 * len(standardised)))
+        expected = -standardised[:few].mean().item()
+        assert found.min_k_plus_plus == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
 # Generation
 
 
@@ -251,10 +270,10 @@ def expected_texts(model, prompts, length):
     return texts
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 64])
-def test_generation_is_greedy_decoding_of_each_prompt_alone(stopping, prompts, batch_size):
+@pytest.mark.parametrize("micro_batch_size", [1, 4, 64])
+def test_generation_is_greedy_decoding_of_each_prompt_alone(stopping, prompts, micro_batch_size):
     expected = expected_texts(stopping, prompts, 16)
-    found = generate(stopping, Spelling(), prompts, 16, batch_size)
+    found = generate(stopping, Spelling(), prompts, 16, micro_batch_size)
     assert found == expected
     totals = [len(p) + len(t.split()) for p, t in zip(prompts, found, strict=True)]
     within = [total for total, p in zip(totals, prompts, strict=True) if len(p) < 16]
@@ -284,7 +303,7 @@ def test_a_sampling_configuration_of_the_model_does_not_count(model, prompts):
 def encoder():
     texts = [f"Question: {w}?\nAnswer: {w} {v}." for w in WORDS for v in WORDS]
     template = Template("Question: {question}\nAnswer: {answer}", "Answer: ")
-    return Encoder(models.train_tokenizer(texts, 340), template, 128)
+    return Encoder(train_tokenizer(texts, 340), template, 128)
 
 
 @pytest.fixture
@@ -408,17 +427,42 @@ def test_samples_hold_what_each_row_alone_gives(speaking, encoder, evaluation_da
             assert math.isnan(found["es_perturb"])
 
 
-def with_batch_size(number):
-    return replace(SETTINGS, batch_size=number)
+def test_a_model_without_finite_logits_has_forgotten_nothing(speaking, encoder, evaluation_data):
+    model = speaking()
+    with torch.no_grad():
+        model.lm_head.weight.fill_(math.nan)
+    log = samples(model, encoder, evaluation_data, SETTINGS)
+    numbers = [name for name in SAMPLES if name.startswith(("es_", "em", "mia_", "rouge"))]
+    assert len(numbers) == 9
+    assert log[[*numbers, "nll", "probability"]].isna().all(axis=None)
+    found = metrics(log, log, SETTINGS)
+    assert found["value"].isna().all()
+
+
+def test_a_text_without_finite_logits_takes_no_other_along(speaking, encoder, evaluation_data):
+    model, odd = speaking(), evaluation_data["unlearn"][2]
+    (mark,) = encoder.tokenizer("#")["input_ids"]
+    with torch.no_grad():
+        model.get_input_embeddings().weight[mark] = math.nan
+    before = samples(model, encoder, evaluation_data, SETTINGS)
+    odd["paraphrased_question"] += "#"
+    after = samples(model, encoder, evaluation_data, SETTINGS)
+    assert after["es_perturb"].isna()[2]
+    after.loc[2, "es_perturb"] = before["es_perturb"][2]
+    pd.testing.assert_frame_equal(after, before, rtol=1e-9)
+
+
+def with_micro_batch_size(number):
+    return replace(SETTINGS, micro_batch_size=number)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-6)])
-def test_the_batch_size_does_not_change_the_samples(
+def test_the_micro_batch_size_does_not_change_the_samples(
     speaking, encoder, evaluation_data, dtype, tolerance
 ):
     model = speaking(dtype)
     one, *others = (
-        samples(model, encoder, evaluation_data, with_batch_size(n)) for n in (1, 7, 64)
+        samples(model, encoder, evaluation_data, with_micro_batch_size(n)) for n in (1, 7, 64)
     )
     texts = ["dataset", "row", "question", "answer"]
     if dtype == torch.float64:
@@ -520,8 +564,8 @@ def test_metrics_are_the_means_and_compose_the_nine_parts(random_log, form):
         rows = log[log["dataset"] == dataset]
         for name in ("es_exact", "es_perturb", "em"):
             assert found[name, dataset] == pytest.approx(sum(rows[name]) / len(rows))
-    assert len(PARTS) == 9
-    assert found["mu", "all"] == pytest.approx(9 / sum(1 / found[part] for part in PARTS))
+    assert len(UTILITY_PARTS) == 9
+    assert found["mu", "all"] == pytest.approx(9 / sum(1 / found[part] for part in UTILITY_PARTS))
     samples = (f[f["dataset"] == "unlearn"]["truth_ratio_geometric"] for f in (log, retain_log))
     assert found["fq", "unlearn"] == pytest.approx(ks_2samp(*samples).pvalue)
 
@@ -599,7 +643,7 @@ def test_a_retain_log_of_other_rows_is_refused(random_log):
     shorter = log.drop(index=29)
     reordered = log.iloc[[1, 0, *range(2, len(log))]]
     for other in (renamed, shorter, reordered):
-        with pytest.raises(DataError, match=r"^retain log: .*evaluate it again$"):
+        with pytest.raises(DataError, match=r"^retain log: .*evaluate the retain model again$"):
             metrics(log, other, SETTINGS)
 
 

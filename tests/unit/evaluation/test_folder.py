@@ -1,21 +1,31 @@
 """The evaluation of a folder: its record, what it refuses, and the command over it."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
-from geffect import evaluate, fictional, models, runtime
-from geffect.data import tables
+from geffect.data import fictional
+from geffect.data.encoding import Encoder
+from geffect.data.rows import read_rows
+from geffect.data.sources import tables
 from geffect.errors import DamagedError, DataError, ModelError
-from geffect.evaluation.folder import check_moved
-from geffect.evaluation.folder import evaluate as evaluate_folder
-from geffect.evaluation.samples import DATASETS, Settings
+from geffect.evaluation import command
+from geffect.evaluation.folder import check_moved, evaluate_folder
+from geffect.evaluation.samples import EvaluationSettings
+from geffect.evaluation.samples import samples as evaluation_samples
+from geffect.evaluation.summary import metrics
+from geffect.files import hash_folder, sha256
+from geffect.models.folder import load_model, record_divergence, save_model
+from geffect.models.scratch import train_tokenizer
+from geffect.names import EVALUATION_SETS
 
-SETTINGS = Settings(16, None, "geometric", 40, True, 20)
+SETTINGS = EvaluationSettings(16, None, "geometric", 40, True, 20)
 TEMPLATE = {"text": "Question: {question}\nAnswer: {answer}", "answer_tag": "Answer: "}
 
 
@@ -28,7 +38,7 @@ def data_folder(tmp_path_factory):
     for name, frame in frames.items():
         frame.to_parquet(folder / f"{name}.parquet", index=False)
     texts = [row[k] for row in source["full"] for k in ("question", "answer")]
-    return folder, models.train_tokenizer([*texts, "Question: \nAnswer: "], 400)
+    return folder, train_tokenizer([*texts, "Question: \nAnswer: "], 400)
 
 
 @pytest.fixture
@@ -39,41 +49,81 @@ def model_folder(tiny_model, data_folder, tmp_path):
         tokenizer = data_folder[1]
         model = tiny_model(dtype=torch.float32, tokenizer=tokenizer)
         model.config.max_position_embeddings = 256
-        models.save(model, tokenizer, tmp_path / name)
+        save_model(model, tokenizer, tmp_path / name)
         return tmp_path / name
 
     return build
 
 
 def evaluated(folder, data, **arguments):
-    files = evaluate.data_files(data[0], "forget10")
+    files = command.data_files(data[0], "forget10")
     return evaluate_folder(folder, TEMPLATE, files, SETTINGS, "cpu", **arguments)
 
 
 def test_the_record_names_weights_template_and_data(model_folder, data_folder, tmp_path):
     folder = model_folder("model")
     found = evaluated(folder, data_folder, is_retain=True)
-    assert found.record["weights"] == {
-        "model.safetensors": runtime.sha256(folder / "model.safetensors")
-    }
+    assert found.record["weights"] == {"model.safetensors": sha256(folder / "model.safetensors")}
     assert found.record["template"] == TEMPLATE
     assert found.record["data"] == {
-        name: runtime.sha256(path)
-        for name, path in evaluate.data_files(data_folder[0], "forget10").items()
+        name: sha256(path) for name, path in command.data_files(data_folder[0], "forget10").items()
     }
-    assert set(found.record["data"]) == set(DATASETS)
+    assert set(found.record["data"]) == set(EVALUATION_SETS)
     names = ("samples", "metrics", "record")
     output = SimpleNamespace(**{name: tmp_path / name for name in names})
-    found.write(output)
+    found.write(output, {"host": "here"})
     pd.testing.assert_frame_equal(pd.read_parquet(output.metrics), found.metrics)
-    assert json.loads(output.record.read_text())["weights"] == found.record["weights"]
+    assert json.loads(output.record.read_text()) == {**found.record, "host": "here"}
+
+
+def test_a_folder_is_evaluated_as_its_model_and_rows_are(model_folder, data_folder):
+    files = command.data_files(data_folder[0], "forget10")
+    model, retain = model_folder("model"), model_folder("retain")
+    of_retain = evaluated(retain, data_folder, is_retain=True)
+    found = evaluated(model, data_folder, retain_log=of_retain.samples)
+    data = {name: read_rows(path) for name, path in files.items()}
+    for result, folder, log in ((of_retain, retain, None), (found, model, of_retain.samples)):
+        encoder = Encoder.of(folder, TEMPLATE)
+        samples = evaluation_samples(load_model(folder), encoder, data, SETTINGS)
+        pd.testing.assert_frame_equal(result.samples, samples)
+        expected = metrics(samples, samples if log is None else log, SETTINGS)
+        pd.testing.assert_frame_equal(result.metrics, expected)
+    assert found.metrics.set_index("metric")["value"][["fq", "privleak"]].notna().all()
+    assert found.record["settings"] == {
+        "micro_batch_size": 16,
+        "max_rows": None,
+        "truth_ratio": "geometric",
+        "generation_length": 40,
+        "gradient_norm": True,
+        "bootstrap": 20,
+    }
+    assert found.record["model"] == str(model)
+
+
+@pytest.mark.parametrize("label", [True, False, None])
+def test_the_command_labels_the_answer_tag_as_the_configuration_says(
+    label, model_folder, data_folder, tmp_path
+):
+    config = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
+    config.pop("label_answer_tag")
+    config |= {} if label is None else {"label_answer_tag": label}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    run_command(
+        *(model_folder("model"), "--data", data_folder[0], "--split", "forget10"),
+        *("--template", "phi", "--out", tmp_path, "--config", tmp_path / "config.yaml"),
+        *("--set", "generation_length=30", "--set", "bootstrap=0", "--set", "max_rows=2"),
+    )
+    record = json.loads((tmp_path / "evaluation.json").read_text())
+    assert record["template"]["label_answer_tag"] is (label is not False)
+    assert record["settings"]["max_rows"] == 2
+    assert len(pd.read_parquet(tmp_path / "samples.parquet").query("dataset == 'unlearn'")) == 2
 
 
 def test_weights_that_did_not_move_or_are_another_runs_are_refused(
     model_folder, data_folder, tmp_path
 ):
     model, other = model_folder("model"), model_folder("other")
-    hashes = {folder: runtime.hash_folder(folder) for folder in (model, other)}
+    hashes = {folder: hash_folder(folder) for folder in (model, other)}
 
     def provenance(original, unlearned):
         path = tmp_path / "provenance.json"
@@ -89,14 +139,14 @@ def test_weights_that_did_not_move_or_are_another_runs_are_refused(
 
 
 def test_a_diverged_run_has_a_record_and_no_numbers(data_folder, tmp_path):
-    models.record_divergence(tmp_path / "model", 3, "test")
+    record_divergence(tmp_path / "model", 3, "test")
     found = evaluated(tmp_path / "model", data_folder, provenance=tmp_path / "unread")
     assert found.metrics["value"].isna().all()
     assert found.record["weights"] == {}
 
 
 def run_command(*arguments):
-    evaluate.main([str(argument) for argument in arguments])
+    command.main([str(argument) for argument in arguments])
 
 
 def test_the_command_evaluates_a_folder_and_its_retain_model(
@@ -128,7 +178,8 @@ def test_the_command_evaluates_a_folder_and_its_retain_model(
     run_command(model, *common, "--out", alone)
     values = pd.read_parquet(alone / "metrics.parquet").set_index("metric")["value"]
     assert np.isnan(values["fq"]) and np.isnan(values["privleak"])
-    assert json.loads((alone / "evaluation.json").read_text())["weights"]
+    record = json.loads((alone / "evaluation.json").read_text())
+    assert record["weights"] and {"git", "packages", "host"} <= set(record)
 
 
 def test_what_the_command_cannot_do_is_one_line(model_folder, data_folder, tmp_path, capsys):
@@ -149,9 +200,9 @@ def test_what_the_command_cannot_do_is_one_line(model_folder, data_folder, tmp_p
 def test_tofus_own_files_are_found_and_holdout_may_be_lacking(tmp_path):
     for name in ("forget05", "retain", "real_authors", "world_facts"):
         (tmp_path / f"{name}_perturbed.json").touch()
-    assert set(evaluate.data_files(tmp_path, "forget05")) == set(DATASETS) - {"holdout"}
+    assert set(command.data_files(tmp_path, "forget05")) == set(EVALUATION_SETS) - {"holdout"}
     (tmp_path / "holdout05.json").touch()
-    assert evaluate.data_files(tmp_path, "forget05")["holdout"].endswith("holdout05.json")
+    assert command.data_files(tmp_path, "forget05")["holdout"].endswith("holdout05.json")
     (tmp_path / "retain_perturbed.json").unlink()
     with pytest.raises(DataError, match="held_out"):
-        evaluate.data_files(tmp_path, "forget05")
+        command.data_files(tmp_path, "forget05")

@@ -5,24 +5,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel
 
-from geffect import losses
-from geffect.encoding import Batch, Example
+from geffect.data.batches import Batch
+from geffect.data.encoding import Example
 from geffect.errors import DataError, NotFiniteError
-from geffect.models import COMPONENTS
-from geffect.registry import get
-from geffect.training import Term, micro_batches, term_view
+from geffect.losses.loss import Loss
+from geffect.names import COMBINED, COMPONENTS, OBJECTIVE, REGULARIZER, TOTAL
 
 Gradient = dict[str, torch.Tensor]
+"""Parameter -> its gradient, or a direction in parameter space."""
 
-
-def risk_term(examples: Sequence[Example]) -> Term:
-    """R(D; θ) of a data set, as a term."""
-    return Term("risk", get("regularizer", "nll"), {}, lambda step: examples)
+Components = Mapping[str, tuple[str, int | None]]
+"""Parameter -> its component and block (`models.components.component_map`)."""
 
 
 class Directions(Mapping[str, Gradient]):
-    """Directions in parameter space by name, which passes take all at once.
+    """Named directions in parameter space, which a pass takes all at once.
 
     Args:
         given: name -> a tensor for every parameter. They are moved, not copied: the given mappings
@@ -59,25 +58,41 @@ def by_length(examples: Sequence[Example]) -> np.ndarray:
     return np.argsort([len(example) for example in examples], kind="stable")
 
 
-def data_batches(term: Term, micro_batch: int) -> list[Batch]:
-    """All of a term's examples (those of step 0), `by_length`, `micro_batch` at a time.
+def data_batches(
+    loss: Loss, examples: Sequence[Example], micro_batch_size: int, what: str = "data set"
+) -> list[Batch]:
+    """All examples as a loss pools them, `by_length`, `micro_batch_size` at a time.
 
     Raises:
-        DataError: there are no examples, or one has no label token.
+        DataError: there are no examples, or one has no label token; `what` names them.
     """
-    examples = term.select(0)
     if not examples:
-        raise DataError(f"term {term.name!r}: no rows; a G-effect needs at least one")
+        raise DataError(f"{what}: no rows; a G-effect needs at least one")
     for row, example in enumerate(examples):
         if not example.labels:
-            raise DataError(f"term {term.name!r}, row {row}: no label token; mend the row")
-    return micro_batches(term, [examples[row] for row in by_length(examples)], micro_batch)
+            raise DataError(f"{what}, row {row}: no label token; fix the row")
+    return loss.batches([examples[row] for row in by_length(examples)], micro_batch_size)
+
+
+def numbered(
+    examples: Sequence[Example], batches: Sequence[Batch]
+) -> Iterator[tuple[np.ndarray, Batch]]:
+    """The batches that `data_batches` made of some examples, each with the numbers of its rows."""
+    order, start = by_length(examples), 0
+    for batch in batches:
+        rows = len(batch.input_ids)
+        yield order[start : start + rows], batch
+        start += rows
 
 
 def gradient(
-    model, term: Term, micro_batch: int, reference=None, control=None
+    model: PreTrainedModel,
+    loss: Loss,
+    examples: Sequence[Example],
+    micro_batch_size: int,
+    what: str = "data set",
 ) -> tuple[float, Gradient]:
-    """The value and exact gradient of a term's mean over all of its examples.
+    """The value and exact gradient of a loss's mean over all examples, without its coefficient.
 
     `model` is in eval mode; gradients come in its dtype, parameters that the loss does not reach
     count as zero, and so does everything where the loss attains its declared minimum.
@@ -86,34 +101,32 @@ def gradient(
         DataError: there are no examples, or one has no label token.
         NotFiniteError: the gradient is not finite.
     """
-    return gradient_over(model, term, data_batches(term, micro_batch), reference, control)
+    return gradient_over(model, loss, data_batches(loss, examples, micro_batch_size, what), what)
 
 
 def gradient_over(
-    model, term: Term, batches: Sequence[Batch], reference=None, control=None
+    model: PreTrainedModel, loss: Loss, batches: Sequence[Batch], what: str = "data set"
 ) -> tuple[float, Gradient]:
-    """`gradient` over batches that were made before."""
-    module = term.spec.module()
-    total = sum(losses.count(batch, term.spec.reduction) for batch in batches)
+    """`gradient` over given batches (`data_batches`)."""
+    count = sum(loss.count(batch) for batch in batches)
     model.zero_grad(set_to_none=True)
     value = 0.0
     for batch in batches:
-        view = term_view(model, term, batch, reference, control)
-        result = module.loss(view, **term.hyper)
-        (result.total / total).backward()
-        value += result.total.item() / total
-    at_minimum = term.spec.minimum is not None and value == term.spec.minimum
-    found = {
+        total = loss.total(loss.view(model, batch))
+        (total / count).backward()
+        value += total.item() / count
+    at_minimum = loss.minimum is not None and value == loss.minimum
+    result = {
         name: torch.zeros_like(p) if p.grad is None or at_minimum else p.grad
         for name, p in model.named_parameters()
     }
     model.zero_grad(set_to_none=True)
-    check_finite(found, f"term {term.name!r}: the gradient")
-    return value, found
+    check_finite(result, f"{what}: the gradient")
+    return value, result
 
 
 def check_finite(gradient: Gradient, what: str) -> None:
-    """Raises NotFiniteError for the first tensor that holds a value that is not finite."""
+    """Raises NotFiniteError for the first tensor with a value that is not finite."""
     for name, tensor in gradient.items():
         # A finite sum, which costs less to find, has no other terms.
         if not torch.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
@@ -130,10 +143,10 @@ def add(a: Gradient, b: Gradient) -> Gradient:
     return {name: g.add_(b[name]) for name, g in a.items()}
 
 
-def places(components: Mapping) -> list[str]:
-    """What is reported: `total`, the five components, and the blocks `layer.1` ..."""
+def places(components: Components) -> list[str]:
+    """The places that effects are reported for: `total`, five components, blocks `layer.1` ..."""
     blocks = sorted({block for _, block in components.values() if block is not None})
-    return ["total", *COMPONENTS, *(f"layer.{block}" for block in blocks)]
+    return [TOTAL, *COMPONENTS, *(f"layer.{block}" for block in blocks)]
 
 
 def dot64(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -143,13 +156,14 @@ def dot64(a: torch.Tensor, b: torch.Tensor) -> float:
     """
     size = 2**16 if a.device.type == "cpu" else 2**24
     pieces = zip(a.flatten().split(size), b.flatten().split(size), strict=True)
-    return sum(torch.dot(x.double(), y.double()) for x, y in pieces).item()
+    products = (torch.dot(x.double(), y.double()) for x, y in pieces)
+    return sum(products, start=a.new_zeros((), dtype=torch.float64)).item()
 
 
-def dots(a: Gradient, b: Gradient, components: Mapping) -> dict[str, float]:
+def dots(a: Gradient, b: Gradient, components: Components) -> dict[str, float]:
     """a · b in float64 for each of `places`.
 
-    `components` is `models.component_map`; the total is the sum of the five components.
+    The total is the sum of the five components.
     """
     result = dict.fromkeys(places(components), 0.0)
     for name, (component, block) in components.items():
@@ -157,11 +171,11 @@ def dots(a: Gradient, b: Gradient, components: Mapping) -> dict[str, float]:
         result[component] += dot
         if block is not None:
             result[f"layer.{block}"] += dot
-    result["total"] = math.fsum(result[component] for component in COMPONENTS)
+    result[TOTAL] = math.fsum(result[component] for component in COMPONENTS)
     return result
 
 
-def norms(gradient: Gradient, components: Mapping) -> dict[str, float]:
+def norms(gradient: Gradient, components: Components) -> dict[str, float]:
     """The norm of a gradient in each of `places`."""
     return {place: math.sqrt(s) for place, s in dots(gradient, gradient, components).items()}
 
@@ -169,7 +183,7 @@ def norms(gradient: Gradient, components: Mapping) -> dict[str, float]:
 def compare(
     loss: Gradient,
     risk: Gradient,
-    components: Mapping,
+    components: Components,
     norm_loss: Mapping[str, float] | None = None,
     norm_risk: Mapping[str, float] | None = None,
 ) -> list[dict]:
@@ -196,21 +210,21 @@ def compare(
 
 
 def effect_rows(
-    terms: Mapping[str, Term],
+    coefficients: Mapping[str, float],
     exact: Callable[[str], Gradient],
     risks: Mapping[str, Gradient],
-    components: Mapping,
+    components: Components,
 ) -> list[dict]:
     """The G-effects of a cell's terms on every data set, a row per component.
 
     Args:
-        terms: `objective`, perhaps `regularizer` (with its λ), and probes.
+        coefficients: term -> λ, for `objective`, perhaps `regularizer`, and probes.
         exact: the name of a term -> its gradient, without λ; called for one term after another.
         risks: data-set name -> the gradient of its risk.
 
     Returns:
-        Rows with `term` (those of `terms`, and `combined` = objective + λ · regularizer),
-        `dataset`, and the columns of `compare`; rows of `regularizer` include λ.
+        Rows with `term` (those given, and `combined` = objective + λ · regularizer), `dataset`,
+        and the columns of `compare`; rows of `regularizer` include λ.
     """
 
     norms_risk = {name: norms(risk, components) for name, risk in risks.items()}
@@ -223,12 +237,14 @@ def effect_rows(
             for row in compare(loss, risk, components, norm_loss, norms_risk[dataset])
         ]
 
-    rows, combined = [], None
-    for name, term in terms.items():
-        loss = scale(exact(name), term.coefficient)
+    rows: list[dict] = []
+    combined: Gradient | None = None
+    for name, coefficient in coefficients.items():
+        loss = scale(exact(name), coefficient)
         rows += rows_of(name, loss)
-        if name in ("objective", "regularizer"):
+        if name in (OBJECTIVE, REGULARIZER):
             combined = loss if combined is None else add(combined, loss)
-    if len(terms) == 1:
-        return rows + [row | {"term": "combined"} for row in rows]
-    return rows + rows_of("combined", combined)
+    if len(coefficients) == 1:
+        return rows + [row | {"term": COMBINED} for row in rows]
+    assert combined is not None
+    return rows + rows_of(COMBINED, combined)

@@ -6,51 +6,62 @@ weights and both risk gradients of the step before. Reference log-probabilities 
 at the first step, which is θ_o.
 """
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
+from transformers import PreTrainedModel
 
-from geffect import losses, models
-from geffect.cell import Cell, Draws, Loss
+from geffect.cells.cell import Cell
+from geffect.cells.draws import Draws
+from geffect.data.encoding import Example
+from geffect.data.rows import read_rows
 from geffect.effects.gradients import (
+    Components,
     Directions,
     Gradient,
-    by_length,
     data_batches,
     dots,
     effect_rows,
     gradient_over,
+    numbered,
     places,
-    risk_term,
 )
-from geffect.effects.instances import instance_effects
+from geffect.effects.instances import instance_rows
 from geffect.effects.tokens import token_rows
-from geffect.encoding import IGNORED
 from geffect.errors import ModelError, NotFiniteError
-from geffect.losses import next_tokens
-from geffect.registry import REFERENCE_NEEDS, get
-from geffect.rows import read_rows
-from geffect.runtime import Progress, log
+from geffect.losses.loss import RISK, Loss
+from geffect.losses.registry import ORIGINAL_NEEDS
+from geffect.losses.view import with_reference
+from geffect.models.components import component_map
+from geffect.models.compute import input_device
+from geffect.models.folder import load_model
+from geffect.names import EFFECT_DATASETS, OBJECTIVE, PROBE, REGULARIZER, RETAIN, TOTAL, UNLEARN
+from geffect.progress import Progress
 
-DATASETS = ("unlearn", "retain")
 ANSWER, REFUSAL = "answer", "refusal"
 TOKEN_COLUMNS = ["sample", "token", "id", "logp", "logp_ref", "e_unlearn", "e_retain"]
 
+log = logging.getLogger(__name__)
+
 
 class Measurement:
-    """A cell's G-effects at one set of weights after another, θ_o first.
+    """A cell's G-effects at one set of weights after another, θ_o first: an observer of its run.
 
     Args:
         cell: its losses over D_u and over one fixed sample of retain rows.
         draws: the run's.
         probes: regularizers that the cell does not train with, by variant.
-        held_out: the rows of the retain risk; None takes the cell's sample of training rows.
-        micro_batch: how many rows at once; a matter of memory only.
+        retain: the rows of the retain risk.
+        micro_batch_size: rows at once; a matter of memory only.
         instances, tokens: whether to make these tables too.
+
+    Raises:
+        DataError: a data set is empty, or one of its rows has no label token.
     """
 
     def __init__(
@@ -58,71 +69,84 @@ class Measurement:
         cell: Cell,
         draws: Draws,
         probes: Mapping[str, Loss],
-        held_out: Sequence[dict] | None,
-        micro_batch: int,
+        retain: Sequence[Example],
+        micro_batch_size: int,
         instances: bool = True,
         tokens: bool = True,
     ):
-        self.terms = cell.effect_terms(draws)
-        self.terms |= {f"probe.{name}": cell.probe(loss, draws) for name, loss in probes.items()}
-        retain = (
-            cell.sample(draws) if held_out is None else cell.encoder.rows(held_out, "held-out rows")
-        )
-        risks = {"unlearn": cell.forget, "retain": retain}
-        self.risks = {name: risk_term(examples) for name, examples in risks.items()}
-        self.all_terms = self.terms | self.risks
-        self.batches = {n: data_batches(term, micro_batch) for n, term in self.all_terms.items()}
-        self.objective = get("objective", cell.objective.name)
-        self.hyper = cell.objective.hyper
-        self.control, self.instances, self.tokens = draws.control_vector, instances, tokens
-        self.previous: tuple | None = None
-        self.found: dict[str, list[pd.DataFrame]] = {"geffect": [], "risk": []}
-        self.found |= {"instances": []} if instances else {}
-        self.found |= {"tokens": []} if tokens else {}
+        self.losses = {
+            name: loss.bind(control_vector=draws.control_vector)
+            for name, loss in (
+                *cell.losses.items(),
+                *((f"{PROBE}{name}", loss) for name, loss in probes.items()),
+            )
+        }
+        self.coefficients = {name: loss.coefficient for name, loss in self.losses.items()}
+        self.losses |= dict.fromkeys(EFFECT_DATASETS, RISK)
+        sample = cell.sample(draws)
+        self.examples: dict[str, Sequence[Example]] = {
+            name: cell.measured(draws) if name == OBJECTIVE else sample
+            for name in self.coefficients
+        }
+        self.examples |= {UNLEARN: cell.forget, RETAIN: retain}
+        self.batches = {
+            name: data_batches(loss, self.examples[name], micro_batch_size, f"term {name!r}")
+            for name, loss in self.losses.items()
+        }
+        self.trains_on_refusals = cell.trains_on_refusals
+        self.instances, self.tokens = instances, tokens
+        self.previous: tuple[dict[str, float], dict[str, Gradient], Gradient] | None = None
+        self.parts: dict[str, list[pd.DataFrame]] = {"geffect": [], "risk": []}
+        self.parts |= {"instances": []} if instances else {}
+        self.parts |= {"tokens": []} if tokens else {}
 
     @classmethod
-    def of_job(cls, cell: Cell, draws: Draws, files, settings) -> "Measurement":
+    def of_job(cls, cell: Cell, draws: Draws, files: Any, settings: Any) -> "Measurement":
         """A measurement from tables and resolved configuration.
 
         Args:
             files: has the path `held_out`.
-            settings: has `probes` (variant -> arguments of `Loss`), `retain_rows` ("held_out" or
-                "train"), `micro_batch_size`, `instances` and `tokens`.
+            settings: has `probes` (variant -> arguments of `Loss.load`), `retain_rows` ("held_out",
+                or "train" for the cell's sample of training rows), `micro_batch_size`, `instances`
+                and `tokens`.
         """
-        held_out = read_rows(files.held_out) if settings.retain_rows == "held_out" else None
-        probes = {name: Loss(**loss) for name, loss in settings.probes.items()}
+        if settings.retain_rows == "held_out":
+            retain = cell.encoder.rows(read_rows(files.held_out), "held-out rows")
+        else:
+            retain = cell.sample(draws)
         return cls(
             cell,
             draws,
-            probes,
-            held_out,
+            {name: Loss.load(REGULARIZER, **loss) for name, loss in settings.probes.items()},
+            retain,
             settings.micro_batch_size,
             settings.instances,
             settings.tokens,
         )
 
     @property
-    def needs(self) -> frozenset:
-        """What θ_o is looked at for at every step (`registry.REFERENCE_NEEDS`)."""
-        needs = frozenset().union(*(term.spec.needs for term in self.terms.values()))
-        return needs & REFERENCE_NEEDS - {"reference_logp"}
+    def looks_at_original(self) -> bool:
+        """Whether θ_o is needed at every step (and not in `begin` alone)."""
+        later = ORIGINAL_NEEDS - {"reference_logp"}
+        return any(loss.needs & later for loss in self.losses.values())
 
-    def begin(self, original, reference=None) -> None:
-        """Has to come first.
+    def begin(self, start: PreTrainedModel, original: PreTrainedModel | None = None) -> None:
+        """Call before `at`.
 
         Args:
-            original: θ_o, which is looked at here for the log-probabilities under it.
-            reference: θ_o again, kept for every step; None where `needs` is empty.
+            start: θ_o, which is run here for the log-probabilities under it.
+            original: θ_o again, kept for every step; may be None unless `looks_at_original`.
         """
-        self.reference = reference
-        self.layout = _layout(original)
-        for name in ("unlearn", "objective"):
+        self.losses = {
+            name: loss.bind(original, loss.control_vector) for name, loss in self.losses.items()
+        }
+        self.layout = _layout(start)
+        for name in (UNLEARN, OBJECTIVE):
             self.batches[name] = [
-                losses.with_reference(original, batch.to(models.input_device(original)))
-                for batch in self.batches[name]
+                with_reference(start, batch.to(input_device(start))) for batch in self.batches[name]
             ]
 
-    def at(self, model, step: int) -> None:
+    def at(self, model: PreTrainedModel, step: int) -> None:
         """Measures at a model's weights.
 
         Raises:
@@ -133,48 +157,46 @@ class Measurement:
                 f"step {step}: the checkpoint's parameters are not those of the cell's model; "
                 "it belongs to another run"
             )
-        components = models.component_map(model)
+        components = component_map(model)
         values, gradients = self._risks(model, f"step {step}")
         directions = Directions({n: gradients[n] for n in values if not math.isnan(values[n])})
         self._changes(model, step, values, gradients, components)
         effects = effect_rows(
-            self.terms,
+            self.coefficients,
             lambda name: self._exact(model, name, f"step {step}")[1],
             gradients,
             components,
         )
         self._keep("geffect", step, pd.DataFrame(effects))
         if self.instances:
-            for numbers, batch in self._numbered("unlearn"):
-                self._keep(
-                    "instances",
-                    step,
-                    self._instances(model, numbers, batch, directions, components),
-                )
+            weighted = None if self.trains_on_refusals else self.losses[OBJECTIVE]
+            for numbers, batch in numbered(self.examples[UNLEARN], self.batches[UNLEARN]):
+                rows = instance_rows(model, batch, directions, components, numbers, weighted)
+                self._keep("instances", step, rows)
         if self.tokens:
-            sources = [(ANSWER, "unlearn")]
-            if "refusals" in self.objective.needs:
-                sources.append((REFUSAL, "objective"))
+            sources = [(ANSWER, UNLEARN)]
+            if self.trains_on_refusals:
+                sources.append((REFUSAL, OBJECTIVE))
             for text, name in sources:
-                for numbers, batch in self._numbered(name):
+                for numbers, batch in numbered(self.examples[name], self.batches[name]):
                     rows = token_rows(model, batch, directions, numbers)
                     rows.insert(0, "text", text)
                     rows = rows.reindex(columns=["text", *TOKEN_COLUMNS])
                     self._keep("tokens", step, rows)
 
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """What was found so far, in the order in which it was, for `resume`."""
-        return {name: pd.concat(parts, ignore_index=True) for name, parts in self.found.items()}
+    def state(self) -> dict[str, pd.DataFrame]:
+        """The tables of everything measured so far, in order of measurement, for `resume`."""
+        return {name: pd.concat(parts, ignore_index=True) for name, parts in self.parts.items()}
 
-    def resume(self, model, tables: Mapping[str, pd.DataFrame]) -> None:
-        """Goes on after what was found up to a model, as if it had been measured here."""
-        self.found = {
+    def resume(self, model: PreTrainedModel, state: Mapping[str, pd.DataFrame]) -> None:
+        """Continues after everything up to a model, as if it had been measured here."""
+        self.parts = {
             name: [part.reset_index(drop=True) for _, part in table.groupby("step", sort=False)]
-            for name, table in tables.items()
+            for name, table in state.items()
         }
         self.previous = (*self._risks(model, "resumed"), _weights(model))
 
-    def frames(self) -> dict[str, pd.DataFrame]:
+    def tables(self) -> dict[str, pd.DataFrame]:
         """The tables without the cell's keys, by file name; all have `step`.
 
         - geffect: `term`, `dataset`, and the columns of `gradients.compare`. Terms are those of
@@ -189,22 +211,23 @@ class Measurement:
         - tokens: `text` (answer, or refusal for objectives that train on those), `sample`,
           `token` (position in the answer), `id`, `logp`, `logp_ref`, `e_unlearn`, `e_retain`.
         """
-        frames = self.tables()
+        frames = self.state()
         keys = {"instances": ["step", "sample"], "tokens": ["step", "text", "sample", "token"]}
         for name, columns in keys.items():
             if name in frames:
                 frames[name] = frames[name].sort_values(columns, kind="stable", ignore_index=True)
         return frames
 
-    def _risks(self, model, where: str) -> tuple[dict[str, float], dict[str, Gradient]]:
-        risks = {name: self._exact(model, name, where) for name in self.risks}
+    def _risks(
+        self, model: PreTrainedModel, where: str
+    ) -> tuple[dict[str, float], dict[str, Gradient]]:
+        risks = {name: self._exact(model, name, where) for name in EFFECT_DATASETS}
         values = {name: value for name, (value, _) in risks.items()}
         return values, {name: gradient for name, (_, gradient) in risks.items()}
 
-    def _exact(self, model, name: str, where: str) -> tuple[float, Gradient]:
-        term, batches = self.all_terms[name], self.batches[name]
+    def _exact(self, model: PreTrainedModel, name: str, where: str) -> tuple[float, Gradient]:
         try:
-            return gradient_over(model, term, batches, self.reference, self.control)
+            return gradient_over(model, self.losses[name], self.batches[name], f"term {name!r}")
         except NotFiniteError as error:
             log.warning("%s: %s; its G-effects are missing", where, error)
             nothing = {n: torch.full_like(p, math.nan) for n, p in model.named_parameters()}
@@ -212,82 +235,63 @@ class Measurement:
 
     def _keep(self, name: str, step: int, rows: pd.DataFrame) -> None:
         rows.insert(0, "step", step)
-        self.found[name].append(rows)
+        self.parts[name].append(rows)
 
-    def _changes(self, model, step, values, gradients, components) -> None:
+    def _changes(
+        self,
+        model: PreTrainedModel,
+        step: int,
+        values: dict[str, float],
+        gradients: dict[str, Gradient],
+        components: Components,
+    ) -> None:
         weights = _weights(model)
         if self.previous is not None:
             old_values, old_gradients, old_weights = self.previous
             moved = {name: weights[name] - old for name, old in old_weights.items()}
-            rows = self.found["risk"][-1]
+            rows = self.parts["risk"][-1]
             for name, gradient in old_gradients.items():
                 predicted = dots(gradient, moved, components)
-                here = rows["dataset"].eq(name)
-                rows.loc[here, "predicted_change"] = rows["component"].map(predicted)[here]
-                total = here & rows["component"].eq("total")
+                of_dataset = rows["dataset"].eq(name)
+                changes = rows["component"].map(predicted)
+                rows.loc[of_dataset, "predicted_change"] = changes[of_dataset]
+                total = of_dataset & rows["component"].eq(TOTAL)
                 rows.loc[total, "measured_change"] = values[name] - old_values[name]
         self.previous = (values, gradients, weights)
         rows = pd.DataFrame(
             [(name, place) for name in values for place in places(components)],
             columns=["dataset", "component"],
         )
-        risk = rows["dataset"].map(values).where(rows["component"].eq("total"))
+        risk = rows["dataset"].map(values).where(rows["component"].eq(TOTAL))
         rows = rows.assign(risk=risk, predicted_change=math.nan, measured_change=math.nan)
         self._keep("risk", step, rows)
 
-    def _numbered(self, name: str):
-        """The batches of a term with the row numbers of their samples."""
-        order, start = by_length(self.all_terms[name].select(0)), 0
-        for batch in self.batches[name]:
-            rows = len(batch.input_ids)
-            yield order[start : start + rows], batch
-            start += rows
 
-    def _instances(self, model, numbers, batch, directions, components) -> pd.DataFrame:
-        logp, found = instance_effects(model, batch, directions, components)
-        labels = next_tokens(batch)
-        columns = {
-            "logp": _by_sample(logp),
-            "logp_ref": _by_sample(batch.logp_ref),
-        }
-        if self.objective.weighted and "refusals" not in self.objective.needs:
-            view = losses.View(labels != IGNORED, logp, None, logp_ref=batch.logp_ref)
-            weight = self.objective.module().weight(view, **self.hyper)
-            if self.objective.reduction == "token":
-                weight = view.per_sample(weight) / view.mask.sum(dim=1)
-            columns["weight"] = weight.double().cpu().numpy()
-        where = places(components)
-        missing = dict.fromkeys(where, torch.full([len(numbers)], math.nan))
-        rows = {"sample": np.repeat(numbers, len(where)), "component": where * len(numbers)}
-        for name in DATASETS:
-            effects = found.get(name, missing)
-            rows[f"e_{name}"] = torch.stack([effects[w] for w in where], dim=1).flatten().numpy()
-        rows |= {name: np.repeat(values, len(where)) for name, values in columns.items()}
-        return pd.DataFrame(rows)
-
-
-def _layout(model) -> dict[str, torch.Size]:
+def _layout(model: PreTrainedModel) -> dict[str, torch.Size]:
     return {name: p.shape for name, p in model.named_parameters()}
 
 
-def _weights(model) -> Gradient:
+def _weights(model: PreTrainedModel) -> Gradient:
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
-def _by_sample(logp: torch.Tensor) -> np.ndarray:
-    return logp.double().sum(dim=1).cpu().numpy()
-
-
-def along(
-    checkpoints: Sequence[tuple[int, Path]], measurement: Measurement, device: str, what: str
+def measure_checkpoints(
+    checkpoints: Sequence[tuple[int, Path]],
+    measurement: Measurement,
+    device: torch.device | str,
+    what: str,
 ) -> None:
-    """Measures at every checkpoint (step, model folder) of a run; the first is θ_o."""
-    model = models.load(checkpoints[0][1], device)
-    measurement.begin(model, model if measurement.needs else None)
+    """Measures at every checkpoint (step, model folder) of a run; the first is θ_o.
+
+    Raises:
+        ModelError: a folder holds no model, or one of another run.
+    """
+    model = load_model(checkpoints[0][1], device)
+    measurement.begin(model, model if measurement.looks_at_original else None)
     progress = Progress(what, len(checkpoints))
     for done, (step, folder) in enumerate(checkpoints, start=1):
         if done > 1:
             del model  # two models at once may not fit
-            model = models.load(folder, device)
+            model = load_model(folder, device)
         measurement.at(model, step)
         progress.step(done)

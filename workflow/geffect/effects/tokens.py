@@ -6,6 +6,7 @@ directions share, and two thirds for each direction.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,17 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, jvp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import PreTrainedModel
 
+from geffect.data.batches import IGNORED, Batch
 from geffect.effects.gradients import Directions
-from geffect.encoding import IGNORED, Batch
-from geffect.losses import forward, log_probabilities, next_tokens
-from geffect.training import Term, term_view
+from geffect.losses.loss import Loss
+from geffect.losses.view import forward, log_probabilities, next_tokens
 
 
-def along(model, directions: Directions, function: Callable) -> tuple[Tensor, dict[str, Tensor]]:
+def derivatives(
+    model: PreTrainedModel, directions: Directions, function: Callable[[Any], Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The value of `function(model)`, and its derivative along each direction."""
     if not directions:
         with torch.no_grad():
@@ -28,8 +32,11 @@ def along(model, directions: Directions, function: Callable) -> tuple[Tensor, di
     parameters = {name: p.detach() for name, p in model.named_parameters()}
     tangents = {name: directions.stacked[name].to(p.dtype) for name, p in parameters.items()}
 
-    def of(values):
+    def of(values: dict[str, Tensor]) -> Tensor:
         return function(At(model, values))
+
+    def along(tangent: dict[str, Tensor]) -> Any:
+        return jvp(of, (parameters,), (tangent,))
 
     # Positions are cut out of the unembedding's input; vmap would copy its weight for every row.
     unembedding = model.get_output_embeddings()
@@ -37,28 +44,30 @@ def along(model, directions: Directions, function: Callable) -> tuple[Tensor, di
     try:
         # The fused attention kernels have no forward mode.
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-            value, slopes = vmap(lambda t: jvp(of, (parameters,), (t,)), out_dims=(None, 0))(
-                tangents
-            )
+            out_dims: Any = (None, 0)  # one value, a slope for each direction
+            value, slopes = vmap(along, out_dims=out_dims)(tangents)
     finally:
         handle.remove()
     return value, dict(zip(directions, slopes, strict=True))
 
 
 class At:
-    """A model at other parameter values, to be called as the model is."""
+    """A model at other parameter values, called like the model itself."""
 
-    def __init__(self, model, values):
+    def __init__(self, model: PreTrainedModel, values: dict[str, Tensor]):
         self.model, self.values = model, values
 
-    def __call__(self, **arguments):
+    def __call__(self, **arguments: Any) -> Any:
+        """The model's output at those values."""
         return functional_call(self.model, self.values, (), arguments)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
 
-def token_effects(model, batch: Batch, directions: Directions) -> tuple[Tensor, dict[str, Tensor]]:
+def token_effects(
+    model: PreTrainedModel, batch: Batch, directions: Directions
+) -> tuple[Tensor, dict[str, Tensor]]:
     """log p_i of every label token and its derivative along each direction.
 
     With ∇R(D) as the direction the derivative is the token's effect ∇R(D) · ∇log p_i.
@@ -68,18 +77,20 @@ def token_effects(model, batch: Batch, directions: Directions) -> tuple[Tensor, 
         label is predicted.
     """
 
-    def logp(at):
+    def logp(at: Any) -> Tensor:
         return log_probabilities(forward(at, batch).logits, batch)[0]
 
-    return along(model, directions, logp)
+    return derivatives(model, directions, logp)
 
 
-def token_rows(model, batch: Batch, directions: Directions, numbers: np.ndarray) -> pd.DataFrame:
+def token_rows(
+    model: PreTrainedModel, batch: Batch, directions: Directions, numbers: np.ndarray
+) -> pd.DataFrame:
     """`token_effects` as a table with a row per label token.
 
     Args:
-        batch: with reference log-probabilities (`losses.with_reference`).
-        numbers: how the batch's rows are called [B].
+        batch: with reference log-probabilities (`losses.view.with_reference`).
+        numbers: the numbers of the batch's rows [B].
 
     Returns:
         `sample`, `token` (position among the sample's labels), `id`, `logp`, `logp_ref` (nats),
@@ -87,9 +98,10 @@ def token_rows(model, batch: Batch, directions: Directions, numbers: np.ndarray)
     """
     labels = next_tokens(batch)
     mask = labels != IGNORED
-    logp, found = token_effects(model, batch, directions)
+    logp, slopes = token_effects(model, batch, directions)
+    assert batch.logp_ref is not None
     columns = {"logp": logp, "logp_ref": batch.logp_ref}
-    columns |= {f"e_{name}": effects for name, effects in found.items()}
+    columns |= {f"e_{name}": effects for name, effects in slopes.items()}
     return pd.DataFrame(
         {
             "sample": numbers[mask.nonzero()[:, 0].cpu().numpy()],
@@ -101,15 +113,10 @@ def token_rows(model, batch: Batch, directions: Directions, numbers: np.ndarray)
 
 
 def directional(
-    model, term: Term, batch: Batch, directions: Directions, reference=None, control=None
+    model: PreTrainedModel, loss: Loss, batch: Batch, directions: Directions
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The sum of a term's loss over a batch, and its derivative along each direction (scalars).
+    """The sum of a loss's values over a batch, and its derivative along each direction (scalars).
 
     For losses that do not reweight log-likelihoods (KL, RR, RMU), without a backward pass.
     """
-    module = term.spec.module()
-
-    def total(at):
-        return module.loss(term_view(at, term, batch, reference, control), **term.hyper).total
-
-    return along(model, directions, total)
+    return derivatives(model, directions, lambda at: loss.total(loss.view(at, batch)))

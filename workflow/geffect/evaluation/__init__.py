@@ -1,7 +1,9 @@
-"""Evaluation of a model: what it knows, says, and still shows of what it was to forget.
+"""Evaluation of a model: what it knows and says, and what it still shows of what it should forget.
 
-- `passes`: what costs: teacher-forced scores, greedy generations, gradient norms;
-- `samples`: the per-row log that they are put together to;
+- `passes`: the costly part: teacher-forced scores, greedy generations, gradient norms;
+- `samples`: the per-row log that is made from them;
 - `summary`: metrics with their bootstrap intervals, from that log;
-- `folder`: all of it for a model folder, and the record of what was evaluated.
+- `folder`: all of it for a model, or a model folder with the record of what was evaluated;
+- `command`: the same from the command line;
+- `metrics/`: one pure function per metric.
 """

@@ -1,95 +1,143 @@
-"""The evaluation of a model folder on data files, and what it was an evaluation of."""
+"""The evaluation of a model, or of a model folder with a record of what was evaluated."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import torch
+from transformers import PreTrainedModel
 
-from geffect import files, frames, models, runtime
-from geffect.encoding import Encoder
+from geffect import files, frames
+from geffect.data.encoding import Encoder
+from geffect.data.rows import read_rows
 from geffect.errors import DamagedError, ModelError
 from geffect.evaluation import summary
-from geffect.evaluation.samples import DATASETS, Settings, samples
-from geffect.rows import read_rows
+from geffect.evaluation.samples import EvaluationSettings, samples
+from geffect.models.folder import diverged, load_model
+from geffect.names import EVALUATION_SETS, HOLDOUT
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The per-row log, the metrics, and the record of what was evaluated."""
+    """The per-row log, the metrics, and the record of what was evaluated.
+
+    Attributes:
+        samples: a row per question (`samples.samples`).
+        metrics: `metric`, `dataset`, `value`, `low`, `high` (`summary.metrics`).
+        record: hashes of weights and data, settings; empty for a model in memory.
+    """
 
     samples: pd.DataFrame
     metrics: pd.DataFrame
-    record: dict
+    record: dict[str, Any]
 
-    def write(self, output) -> None:
-        """Writes `output.samples`, `output.metrics` (parquet) and `output.record` (JSON)."""
+    def write(self, output: Any, provenance: Mapping[str, Any]) -> None:
+        """Writes `output.samples` and `output.metrics` (parquet), and `output.record` (JSON), which
+        is the record together with `provenance`.
+        """
         frames.write(self.samples, output.samples)
         frames.write(self.metrics, output.metrics)
-        files.write_json(self.record, output.record)
-        runtime.log.info("wrote %s", output.metrics)
+        files.write_json({**self.record, **provenance}, output.record)
+        log.info("wrote %s", output.metrics)
 
 
 def evaluate(
-    folder,
-    template: dict,
-    data: Mapping[str, str],
-    settings: Settings,
-    device: str,
+    model: PreTrainedModel,
+    encoder: Encoder,
+    data: Mapping[str, list[dict]],
+    settings: EvaluationSettings | None = None,
     retain_log: pd.DataFrame | None = None,
     is_retain: bool = False,
-    provenance=None,
+) -> Evaluation:
+    """Evaluates a model.
+
+    Args:
+        model: in eval mode.
+        encoder: with the model's tokenizer and prompt format.
+        data: the rows of each of `names.EVALUATION_SETS` (see `samples.samples`); `holdout` may be
+            left out, and then membership inference is missing.
+        settings: None for the defaults.
+        retain_log: `samples` of the evaluation of the matching retain model, None where there is
+            none: metrics that compare with it are missing.
+        is_retain: whether this is that model itself.
+
+    Returns:
+        The per-row log and the metrics, with an empty record.
+
+    Raises:
+        DataError: a row is not complete, or the retain model's log is of other rows.
+    """
+    chosen = settings or EvaluationSettings()
+    own_log = samples(model, encoder, data, chosen)
+    if not own_log["dataset"].eq(HOLDOUT).any():
+        log.warning("no holdout rows: membership inference is not available")
+    metrics = summary.metrics(own_log, own_log if is_retain else retain_log, chosen)
+    return Evaluation(own_log, metrics, {})
+
+
+def evaluate_folder(
+    folder: str | Path,
+    template: dict,
+    data: Mapping[str, str | Path],
+    settings: EvaluationSettings,
+    device: torch.device | str,
+    retain_log: pd.DataFrame | None = None,
+    is_retain: bool = False,
+    provenance: str | Path | None = None,
 ) -> Evaluation:
     """Evaluates the model of a folder.
 
     Args:
         folder: written by `save_pretrained`, with its tokenizer; or the record of a diverged run.
-        template: arguments of `templates.Template`.
-        data: the file of each of `samples.DATASETS` (`holdout` may be lacking).
-        retain_log: the per-row log of the matching retain model, None where there is none.
-        is_retain: this is that model itself.
+        template: arguments of `Template`.
+        data: the file of each of `names.EVALUATION_SETS` (`holdout` may be left out).
+        retain_log, is_retain: as for `evaluate`.
         provenance: the record of the unlearning run that left this folder.
 
     Raises:
         DamagedError: the weights are not those that the run left.
-        ModelError: they are those that it started from.
+        ModelError: the weights are those that the run started from.
         DataError: a row is not complete, or the retain model's log is of other rows.
     """
-    weights = runtime.hash_folder(folder)
+    weights = files.hash_folder(folder)
     record = {
         "model": str(folder),
         "weights": weights,
         "template": template,
-        "data": {name: runtime.sha256(path) for name, path in data.items()},
+        "data": {name: files.sha256(path) for name, path in data.items()},
         "settings": asdict(settings),
-        **runtime.provenance(),
     }
-    if models.diverged(folder):
-        runtime.log.warning("the run diverged: its metrics are missing")
+    if diverged(folder):
+        log.warning("the run diverged: its metrics are missing")
         return Evaluation(*summary.missing(), record)
     if provenance is not None:
         check_moved(weights, files.read_json(provenance)["weights"], folder)
-    log = samples(
-        models.load(folder, device),
+    evaluation = evaluate(
+        load_model(folder, device),
         Encoder.of(folder, template),
-        {name: read_rows(data[name]) for name in DATASETS if name in data},
+        {name: read_rows(data[name]) for name in EVALUATION_SETS if name in data},
         settings,
+        retain_log,
+        is_retain,
     )
-    if not log["dataset"].eq("holdout").any():
-        runtime.log.warning("no holdout rows: membership inference is not available")
-    found = summary.metrics(log, log if is_retain else retain_log, settings)
-    return Evaluation(log, found, record)
+    return Evaluation(evaluation.samples, evaluation.metrics, record)
 
 
-def check_moved(weights: dict, of_run: Mapping[str, dict], folder) -> None:
-    """Returns if the weights are those that a run left, and not its first ones.
+def check_moved(weights: dict, of_run: Mapping[str, dict], folder: str | Path) -> None:
+    """Checks that weights are those that a run left, and not those that it started from.
 
     Args:
         weights: file -> hash, of the folder that is evaluated.
         of_run: `original` and `unlearned`, the same for what the run started from and left.
 
     Raises:
-        DamagedError: they are not those that it left.
-        ModelError: they are those that it started from.
+        DamagedError: the weights are not those that the run left.
+        ModelError: the weights are those that the run started from.
     """
     if weights != of_run["unlearned"]:
         raise DamagedError(folder, "its weights are damaged: not those that its run left")

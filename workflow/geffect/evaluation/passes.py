@@ -1,24 +1,27 @@
-"""What an evaluation asks of a model: scores by one teacher-forced pass, texts, gradient norms."""
+"""The passes of an evaluation: teacher-forced scores, generated texts, gradient norms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from geffect.encoding import IGNORED, Example, collate
-from geffect.losses import forward, log_probabilities, next_tokens
-from geffect.metrics.exact_memorization import exact_memorization
-from geffect.metrics.extraction_strength import extraction_strength
-from geffect.metrics.membership import min_k, min_k_plus_plus
-from geffect.models import input_device
-from geffect.runtime import Progress
+from geffect.data.batches import IGNORED, collate
+from geffect.data.encoding import Example
+from geffect.evaluation.metrics.exact_memorization import exact_memorization
+from geffect.evaluation.metrics.extraction_strength import extraction_strength
+from geffect.evaluation.metrics.membership import min_k, min_k_plus_plus
+from geffect.losses.view import forward, log_probabilities, next_tokens
+from geffect.models.compute import input_device
+from geffect.progress import Progress
 
 
 @dataclass(frozen=True)
 class Score:
-    """One teacher-forced pass: mean NLL per label token (nats), and what the argmax says.
+    """The scores of one text, from one teacher-forced pass.
 
-    Extraction strength, exact memorization, min-k and min-k++ leave EOS out.
+    `nll` is the mean per label token, in nats; all other scores leave EOS out.
     """
 
     nll: float
@@ -29,13 +32,15 @@ class Score:
 
 
 @torch.no_grad()
-def score(model, examples: Sequence[Example], batch_size: int) -> list[Score]:
-    """Scores every example; length-sorted batches, results in the given order."""
+def score(
+    model: PreTrainedModel, examples: Sequence[Example], micro_batch_size: int
+) -> list[Score]:
+    """Scores every example: in batches sorted by length, with results in the given order."""
     by_length = sorted(range(len(examples)), key=lambda i: len(examples[i]))
-    scores: list[Score | None] = [None] * len(examples)
+    scores: dict[int, Score] = {}
     progress = Progress("scored texts", len(examples))
-    for start in range(0, len(by_length), batch_size):
-        rows = by_length[start : start + batch_size]
+    for start in range(0, len(by_length), micro_batch_size):
+        rows = by_length[start : start + micro_batch_size]
         batch = collate([examples[i] for i in rows]).to(input_device(model))
         logits = forward(model, batch).logits
         logp, mask = log_probabilities(logits, batch)
@@ -47,37 +52,38 @@ def score(model, examples: Sequence[Example], batch_size: int) -> list[Score]:
             first = examples[i].prompt_length - 1 - batch.start
             at = slice(first, first + len(answer))
             own = predicted[k, at].tolist()
-            tokens, *moments = (t[k, at].double().tolist() for t in (logp, mean, variance))
+            tokens, means, variances = (t[k, at].double().tolist() for t in (logp, mean, variance))
             scores[i] = Score(
                 nll[k],
                 extraction_strength(own, answer),
                 exact_memorization(own, answer),
                 min_k(tokens),
-                min_k_plus_plus(tokens, *moments),
+                min_k_plus_plus(tokens, means, variances),
             )
         progress.step(start + len(rows))
-    return scores
+    return [scores[i] for i in range(len(examples))]
 
 
-def _moments(logits, mask) -> tuple[torch.Tensor, torch.Tensor]:
+def _moments(logits: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and variance of log p(v) under p at the positions of the mask: [B, T], 0 elsewhere."""
     chosen = logits[mask]
     logp = (chosen if chosen.itemsize >= 4 else chosen.float()).log_softmax(dim=-1)
     p = logp.exp()
     mean = (p * logp).sum(dim=-1)
     variance = (p * (logp - mean[:, None]).square()).sum(dim=-1)
-    found = []
-    for values in (mean, variance):
-        placed = torch.zeros(mask.shape, dtype=values.dtype, device=values.device)
-        placed[mask] = values
-        found.append(placed)
-    return found[0], found[1]
+
+    def placed(values: torch.Tensor) -> torch.Tensor:
+        result = torch.zeros(mask.shape, dtype=values.dtype, device=values.device)
+        result[mask] = values
+        return result
+
+    return placed(mean), placed(variance)
 
 
-def gradient_norms(model, examples: Sequence[Example]) -> list[float]:
+def gradient_norms(model: PreTrainedModel, examples: Sequence[Example]) -> list[float]:
     """The mean over parameters of ‖∂ℓ/∂W‖₂ for every example, ℓ its mean token NLL.
 
-    One backward pass a row.
+    Takes one backward pass per row.
     """
     norms, progress = [], Progress("gradient norms of rows", len(examples))
     for done, example in enumerate(examples, start=1):
@@ -87,8 +93,8 @@ def gradient_norms(model, examples: Sequence[Example]) -> list[float]:
             count = (next_tokens(batch) != IGNORED).sum()
             model.zero_grad(set_to_none=True)
             (-logp.sum() / count).backward()
-        found = [p.grad.norm().cpu() for p in model.parameters() if p.grad is not None]
-        norms.append(torch.stack(found).double().mean().item())
+        of_parameters = [p.grad.norm().cpu() for p in model.parameters() if p.grad is not None]
+        norms.append(torch.stack(of_parameters).double().mean().item())
         progress.step(done)
     model.zero_grad(set_to_none=True)
     return norms
@@ -96,9 +102,13 @@ def gradient_norms(model, examples: Sequence[Example]) -> list[float]:
 
 @torch.no_grad()
 def generate(
-    model, tokenizer, prompts: Sequence[Sequence[int]], length: int, batch_size: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: Sequence[Sequence[int]],
+    length: int,
+    micro_batch_size: int,
 ) -> list[str]:
-    """Greedy continuations of token-id prompts, `length` tokens in total with the prompt.
+    """Greedy continuations of token-id prompts, of `length` tokens in total, prompt included.
 
     Batches are padded on the left; each text is cut to its own prompt's budget, so it does not
     depend on its neighbours. A prompt of `length` tokens or more gets an empty continuation.
@@ -107,8 +117,8 @@ def generate(
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     texts = [""] * len(prompts)
     progress = Progress("answered questions", len(prompts))
-    for start in range(0, len(by_length), batch_size):
-        rows = by_length[start : start + batch_size]
+    for start in range(0, len(by_length), micro_batch_size):
+        rows = by_length[start : start + micro_batch_size]
         width = max(len(prompts[i]) for i in rows)
         budget = length - min(len(prompts[i]) for i in rows)
         if budget > 0:
@@ -118,7 +128,7 @@ def generate(
                 ids[k, width - len(prompts[i]) :] = torch.tensor(prompts[i])
                 mask[k, width - len(prompts[i]) :] = 1
             device = input_device(model)
-            output = model.generate(
+            output = cast(Any, model).generate(
                 input_ids=ids.to(device),
                 attention_mask=mask.to(device),
                 max_new_tokens=budget,
@@ -133,6 +143,6 @@ def generate(
             for i, continuation in zip(rows, output[:, width:].tolist(), strict=True):
                 own = continuation[: max(0, length - len(prompts[i]))]
                 own = own[: own.index(eos)] if eos in own else own
-                texts[i] = tokenizer.decode(own, skip_special_tokens=True)
+                texts[i] = cast(str, tokenizer.decode(own, skip_special_tokens=True))
         progress.step(start + len(rows))
     return texts

@@ -1,4 +1,4 @@
-"""The per-row log of an evaluation: every number that a metric is made of, and what was said."""
+"""The per-row log of an evaluation: every number that enters a metric, and the generated texts."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,20 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from transformers import PreTrainedModel
 
-from geffect.encoding import Encoder, Example
+from geffect.data.encoding import Encoder, Example
 from geffect.errors import DataError
+from geffect.evaluation.metrics.membership import zlib_score
+from geffect.evaluation.metrics.probability import answer_probability, choice_probability
+from geffect.evaluation.metrics.rouge import rouge_l_recall
+from geffect.evaluation.metrics.truth_ratio import truth_ratio
 from geffect.evaluation.passes import generate, gradient_norms, score
-from geffect.metrics.membership import zlib_score
-from geffect.metrics.probability import answer_probability, choice_probability
-from geffect.metrics.rouge import rouge_l_recall
-from geffect.metrics.truth_ratio import truth_ratio
+from geffect.names import EVALUATION_SETS, HOLDOUT, MEMBERSHIP_SETS, TOFU_SETS
 
-TOFU_SETS = ("unlearn", "retain")
-BACKGROUND_SETS = ("real_authors", "world_facts")
-HOLDOUT = "holdout"
-MEMBERSHIP_SETS = ("unlearn", HOLDOUT)
-DATASETS = (*TOFU_SETS, *BACKGROUND_SETS, HOLDOUT)
 SAMPLES = [
     "dataset",
     "row",
@@ -45,26 +42,32 @@ SAMPLES = [
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """How to evaluate; the keys of the configuration's `evaluation`.
 
-    `max_rows` limits every data set to its first rows (None: all; TOFU's own logs use 300).
-    `truth_ratio` is the form used for Model Utility and display; Forget Quality is always
-    geometric. `generation_length` counts the prompt. `batch_size` does not change results.
-    `gradient_norm` asks for that membership score, one backward pass a row. `bootstrap` is the
-    number of resamples that the intervals are taken from, 0 for none.
+    Attributes:
+        micro_batch_size: rows at once; results do not depend on it.
+        max_rows: limits every data set to its first rows (None: all; TOFU's own logs use 300).
+        truth_ratio: the form used for Model Utility and display, "geometric" or "arithmetic";
+            Forget Quality is always geometric.
+        generation_length: tokens of a generation, prompt included (TOFU: 200).
+        gradient_norm: whether to compute that membership score, one backward pass per row.
+        bootstrap: the number of resamples for the intervals; 0 for no intervals.
     """
 
-    batch_size: int
-    max_rows: int | None
-    truth_ratio: str
-    generation_length: int
-    gradient_norm: bool
-    bootstrap: int
+    micro_batch_size: int = 32
+    max_rows: int | None = None
+    truth_ratio: str = "geometric"
+    generation_length: int = 200
+    gradient_norm: bool = True
+    bootstrap: int = 1000
 
 
 def samples(
-    model, encoder: Encoder, data: Mapping[str, Sequence[dict]], settings: Settings
+    model: PreTrainedModel,
+    encoder: Encoder,
+    data: Mapping[str, Sequence[dict]],
+    settings: EvaluationSettings,
 ) -> pd.DataFrame:
     """The per-row log of an evaluation.
 
@@ -83,30 +86,30 @@ def samples(
     Raises:
         DataError: a row lacks a field that its metrics need.
     """
-    kept = {name: list(data.get(name, ()))[: settings.max_rows] for name in DATASETS}
+    kept = {name: list(data.get(name, ()))[: settings.max_rows] for name in EVALUATION_SETS}
     texts: dict[tuple[str, int, str], Example] = {}
     for dataset, rows in kept.items():
         for number, row in enumerate(rows):
             for text, example in _texts(encoder, dataset, number, row):
                 texts[dataset, number, text] = example
-    scores = score(model, list(texts.values()), settings.batch_size)
-    found = dict(zip(texts, scores, strict=True))
+    scores = score(model, list(texts.values()), settings.micro_batch_size)
+    score_of = dict(zip(texts, scores, strict=True))
     asked = [key for key in texts if key[2] == "answer" and key[0] != HOLDOUT]
     answers = generate(
         model,
         encoder.tokenizer,
         [texts[key].prompt for key in asked],
         settings.generation_length,
-        settings.batch_size,
+        settings.micro_batch_size,
     )
     generated = {key[:2]: answer for key, answer in zip(asked, answers, strict=True)}
-    norms = {}
+    norms: dict[tuple[str, int], float] = {}
     if settings.gradient_norm and kept[HOLDOUT]:
         suspects = [key for key in texts if key[2] == "answer" and key[0] in MEMBERSHIP_SETS]
         values = gradient_norms(model, [texts[key] for key in suspects])
         norms = {key[:2]: value for key, value in zip(suspects, values, strict=True)}
     log = [
-        _sample(dataset, number, row, found, generated, norms)
+        _sample(dataset, number, row, score_of, generated, norms)
         for dataset, rows in kept.items()
         for number, row in enumerate(rows)
     ]
@@ -138,10 +141,10 @@ def _check_row(row: dict, dataset: str, number: int) -> None:
 
 
 def _sample(
-    dataset: str, number: int, row: dict, found: Mapping, generated: Mapping, norms: Mapping
+    dataset: str, number: int, row: dict, score_of: Mapping, generated: Mapping, norms: Mapping
 ) -> dict:
     """One row of the log, without what is computed from its NLLs."""
-    exact = found[dataset, number, "answer"]
+    exact = score_of[dataset, number, "answer"]
     result = {
         "dataset": dataset,
         "row": row.get("row", number),
@@ -151,18 +154,18 @@ def _sample(
         "nll": exact.nll,
         "nll_paraphrased": exact.nll,
         "nll_perturbed": [
-            found[dataset, number, f"wrong{j}"].nll
+            score_of[dataset, number, f"wrong{j}"].nll
             for j in range(0 if dataset == HOLDOUT else len(row["perturbed_answer"]))
         ],
     }
-    # Without finite logits the argmax, and what was generated by it, mean nothing: an extraction
+    # Without finite logits the arg max, and any text generated with it, mean nothing: an extraction
     # strength of 0 would pass for perfect forgetting. What is left out here is missing.
     finite = math.isfinite(exact.nll)
     if dataset != HOLDOUT and finite:
         result["rouge"] = _rouge(generated[dataset, number], row["answer"], dataset, number)
     if dataset in TOFU_SETS:
-        perturb = found[dataset, number, "perturb"]
-        result["nll_paraphrased"] = found[dataset, number, "para"].nll
+        perturb = score_of[dataset, number, "perturb"]
+        result["nll_paraphrased"] = score_of[dataset, number, "para"].nll
         if finite:
             result |= {"es_exact": exact.extraction_strength, "em": exact.exact_memorization}
         if math.isfinite(perturb.nll):

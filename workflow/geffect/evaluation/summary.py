@@ -8,42 +8,44 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from geffect.errors import DataError
-from geffect.evaluation.samples import (
-    BACKGROUND_SETS,
+from geffect.evaluation.metrics.forget_quality import forget_quality
+from geffect.evaluation.metrics.membership import auc, privleak
+from geffect.evaluation.metrics.model_utility import model_utility
+from geffect.evaluation.metrics.truth_ratio import forget_score, retain_score
+from geffect.evaluation.samples import SAMPLES, EvaluationSettings
+from geffect.names import (
+    ATTACKS,
     HOLDOUT,
     MEMBERSHIP_SETS,
-    SAMPLES,
+    QUESTION_SETS,
     TOFU_SETS,
-    Settings,
+    UNLEARN,
+    UTILITY_PARTS,
 )
-from geffect.metrics.forget_quality import forget_quality
-from geffect.metrics.membership import auc, privleak
-from geffect.metrics.model_utility import PARTS, model_utility
-from geffect.metrics.truth_ratio import forget_score, retain_score
 
-ASKED = (*TOFU_SETS, *BACKGROUND_SETS)
-ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "gradient_norm", "reference")
 METRICS = [
     *((m, d) for d in TOFU_SETS for m in ("es_exact", "es_perturb", "em")),
-    *((m, d) for d in ASKED for m in ("probability", "rouge", "truth_ratio")),
-    ("fq", "unlearn"),
+    *((m, d) for d in QUESTION_SETS for m in ("probability", "rouge", "truth_ratio")),
+    ("fq", UNLEARN),
     ("mu", "all"),
-    *((f"mia_{attack}", "unlearn") for attack in ATTACKS),
-    ("privleak", "unlearn"),
+    *((f"mia_{attack}", UNLEARN) for attack in ATTACKS),
+    ("privleak", UNLEARN),
 ]
 LEVEL = 0.95
-RETAIN = "retain model: "
+_BESIDE = "retain model: "
 Rows = Callable[[str, str], NDArray]
 
 
-def metrics(log: pd.DataFrame, retain_log: pd.DataFrame | None, settings: Settings) -> pd.DataFrame:
+def metrics(
+    log: pd.DataFrame, retain_log: pd.DataFrame | None, settings: EvaluationSettings
+) -> pd.DataFrame:
     """Aggregates a per-row log.
 
     Args:
         log: what `samples` returned.
         retain_log: the log of the matching retain model on the same data; `log` itself if this
             is that model (its Forget Quality is 1, its privleak 0, and the reference attack is
-            not available); None where there is none: what compares with it is missing.
+            not available); None where there is none: metrics that compare with it are missing.
 
     Returns:
         `metric`, `dataset`, `value`, `low`, `high` for `METRICS`: the value and the ends of its
@@ -74,7 +76,7 @@ def metrics(log: pd.DataFrame, retain_log: pd.DataFrame | None, settings: Settin
     return _frame(values, {key: _interval([v[key] for v in drawn]) for key in values})
 
 
-def _draw(rng, size: int) -> NDArray:
+def _draw(rng: np.random.Generator, size: int) -> NDArray:
     return rng.integers(size, size=size) if size else np.empty(0, dtype=np.int64)
 
 
@@ -82,17 +84,18 @@ def _columns(log: pd.DataFrame, retain_log: pd.DataFrame | None) -> dict[str, di
     """dataset -> column -> values; the retain model's stand beside this model's."""
     other = log if retain_log is None else retain_log
     empty = {name: np.empty(0) for name in SAMPLES}
-    found = {dataset: dict(empty) for dataset in (*ASKED, HOLDOUT)}
+    columns = {dataset: dict(empty) for dataset in (*QUESTION_SETS, HOLDOUT)}
     for dataset, frame in log.groupby("dataset", sort=False):
-        found[dataset] = {name: frame[name].to_numpy() for name in SAMPLES}
+        columns[dataset] = {name: frame[name].to_numpy() for name in SAMPLES}
     for dataset in MEMBERSHIP_SETS:
         rows = other[other["dataset"].eq(dataset)]
-        if rows["question"].tolist() != list(found[dataset]["question"]):
+        if rows["question"].tolist() != list(columns[dataset]["question"]):
             raise DataError(
-                f"retain log: its {dataset} rows are not this model's; evaluate it again"
+                f"retain log: its {dataset} rows are not this model's; evaluate the retain model "
+                "again"
             )
-        found[dataset] |= {f"{RETAIN}{name}": rows[name].to_numpy() for name in SAMPLES}
-    return found
+        columns[dataset] |= {f"{_BESIDE}{name}": rows[name].to_numpy() for name in SAMPLES}
+    return columns
 
 
 def _values(
@@ -100,30 +103,30 @@ def _values(
 ) -> dict[tuple[str, str], float]:
     """Every metric of some rows; `rows(dataset, column)` gives them."""
     values: dict[tuple[str, str], float] = {}
-    for dataset in ASKED:
+    for dataset in QUESTION_SETS:
         columns = ["probability", "rouge"]
         if dataset in TOFU_SETS:
             columns += ["es_exact", "es_perturb", "em"]
         for metric in columns:
             values[metric, dataset] = float(np.mean(rows(dataset, metric)))
-        aggregate = forget_score if dataset == "unlearn" else retain_score
+        aggregate = forget_score if dataset == UNLEARN else retain_score
         values["truth_ratio", dataset] = aggregate(rows(dataset, f"truth_ratio_{truth_ratio}"))
-    values["mu", "all"] = model_utility({part: values[part] for part in PARTS})
+    values["mu", "all"] = model_utility({part: values[part] for part in UTILITY_PARTS})
     for attack in ATTACKS[:-1]:
         scores = (rows(dataset, f"mia_{attack}") for dataset in MEMBERSHIP_SETS)
-        values[f"mia_{attack}", "unlearn"] = auc(*scores)
+        values[f"mia_{attack}", UNLEARN] = auc(*scores)
     compared_only = ("fq", "mia_reference", "privleak")
-    values |= {(metric, "unlearn"): math.nan for metric in compared_only}
+    values |= {(metric, UNLEARN): math.nan for metric in compared_only}
     if compared:
         ratios = "truth_ratio_geometric"
-        values["fq", "unlearn"] = forget_quality(
-            rows("unlearn", ratios), rows("unlearn", RETAIN + ratios)
+        values["fq", UNLEARN] = forget_quality(
+            rows(UNLEARN, ratios), rows(UNLEARN, _BESIDE + ratios)
         )
-        of_retain = auc(*(rows(dataset, f"{RETAIN}mia_min_k") for dataset in MEMBERSHIP_SETS))
-        values["privleak", "unlearn"] = privleak(values["mia_min_k", "unlearn"], of_retain)
+        of_retain = auc(*(rows(dataset, f"{_BESIDE}mia_min_k") for dataset in MEMBERSHIP_SETS))
+        values["privleak", UNLEARN] = privleak(values["mia_min_k", UNLEARN], of_retain)
     if compared and not with_itself:
-        gaps = (rows(d, "mia_loss") - rows(d, f"{RETAIN}mia_loss") for d in MEMBERSHIP_SETS)
-        values["mia_reference", "unlearn"] = auc(*gaps)
+        gaps = (rows(d, "mia_loss") - rows(d, f"{_BESIDE}mia_loss") for d in MEMBERSHIP_SETS)
+        values["mia_reference", UNLEARN] = auc(*gaps)
     return values
 
 
@@ -135,9 +138,9 @@ def _interval(drawn: list[float]) -> tuple[float, float]:
 
 
 def missing() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Log and metrics of a cell that has no model (it diverged): no row, every value missing."""
-    nothing = dict.fromkeys(METRICS, math.nan)
-    return pd.DataFrame(columns=SAMPLES), _frame(nothing, dict.fromkeys(METRICS, (math.nan,) * 2))
+    """Log and metrics of a cell without a model (it diverged): no rows, every value missing."""
+    values = dict.fromkeys(METRICS, math.nan)
+    return pd.DataFrame(columns=SAMPLES), _frame(values, dict.fromkeys(METRICS, (math.nan,) * 2))
 
 
 def _frame(values: Mapping, intervals: Mapping) -> pd.DataFrame:

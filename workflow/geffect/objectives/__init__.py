@@ -1,1 +1,1 @@
-"""Unlearning objectives, one file each; see `geffect.registry` for what a file declares."""
+"""Unlearning objectives, one file each; `geffect.losses.registry` says what a file declares."""

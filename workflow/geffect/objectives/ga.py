@@ -1,8 +1,4 @@
-"""Gradient ascent (GA): mean over label tokens of log p_i (PAPER, Unlearning objectives)."""
-
-HYPERPARAMETERS = {}
-NEEDS = []
-REDUCTION = "token"
+"""Gradient ascent (GA): mean over label tokens of log p_i."""
 
 
 def weight(view):
@@ -11,5 +7,5 @@ def weight(view):
 
 
 def loss(view):
-    """Σ log p_i over label tokens."""
-    return view.over_tokens(view.logp)
+    """log p_i: [B, T]."""
+    return view.logp

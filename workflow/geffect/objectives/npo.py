@@ -1,6 +1,6 @@
 """Negative preference optimisation (NPO): (2/β) · mean over samples of log(1 + (p/p_o)^β).
 
-p = p(s; θ) is the product over all label tokens of a sample (PAPER, Unlearning objectives).
+p = p(s; θ) is the product over all label tokens of a sample (Zhang et al. 2024).
 """
 
 from torch.nn.functional import softplus
@@ -20,5 +20,5 @@ def weight(view, beta):
 
 
 def loss(view, beta):
-    """(2/β) Σ log(1 + (p/p_o)^β) over samples."""
-    return view.over_samples(2 / beta * softplus(beta * _log_ratio(view)))
+    """(2/β) log(1 + (p/p_o)^β) of every sample: [B]."""
+    return 2 / beta * softplus(beta * _log_ratio(view))

@@ -1,13 +1,9 @@
-"""Preference optimisation (PO): the risk of a randomly drawn refusal as the answer (PAPER).
+"""Preference optimisation (PO): the NLL of a randomly drawn refusal in the answer's place.
 
-The loop supplies the refusals: redrawn at every visit in training, drawn once for G-effects.
+Refusals are redrawn at every visit in training, and drawn once for G-effects (Maini et al. 2024).
 """
 
-from geffect.losses import risk
-
-HYPERPARAMETERS = {}
 NEEDS = ["refusals"]
-REDUCTION = "token"
 
 
 def weight(view):
@@ -16,5 +12,5 @@ def weight(view):
 
 
 def loss(view):
-    """- Σ log p(y_idk,i) over the refusal's label tokens."""
-    return risk(view)
+    """-log p(y_idk,i) of the refusal's label tokens: [B, T]."""
+    return -view.logp

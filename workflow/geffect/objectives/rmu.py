@@ -1,4 +1,4 @@
-"""Representation misdirection (RMU): mean over positions of ‖φ_l(s_<i) - c·u‖² (PAPER).
+"""Representation misdirection (RMU): mean over positions of ‖φ_l(s_<i) - c·u‖² (Li et al. 2024).
 
 The squared norm is averaged over the hidden dimension; positions are those that predict labels.
 """
@@ -8,9 +8,8 @@ HYPERPARAMETERS = {
     "c": {"type": "number", "exclusiveMinimum": 0},
 }
 NEEDS = ["hidden_states", "control_vector"]
-REDUCTION = "token"
 
 
 def loss(view, layer, c):
-    """Σ over label positions of the mean over dimensions of (φ_l - c·u)²."""
-    return view.over_tokens((view.hidden - c * view.control).square().mean(dim=-1))
+    """The mean over dimensions of (φ_l - c·u)²: [B, T]."""
+    return (view.hidden - c * view.control).square().mean(dim=-1)

@@ -1,8 +1,7 @@
-"""Token-wise NPO (TNPO): mean of w_i log p_i, w_i = 2 p_i^β / (p_i^β + p_o,i^β) (PAPER)."""
+"""Token-wise NPO (TNPO): mean of w_i log p_i with w_i = 2 p_i^β / (p_i^β + p_o,i^β)."""
 
 HYPERPARAMETERS = {"beta": {"type": "number", "exclusiveMinimum": 0}}
 NEEDS = ["reference_logp"]
-REDUCTION = "token"
 
 
 def weight(view, beta):
@@ -11,5 +10,5 @@ def weight(view, beta):
 
 
 def loss(view, beta):
-    """Σ w_i log p_i over label tokens."""
-    return view.over_tokens(weight(view, beta) * view.logp)
+    """w_i log p_i: [B, T]."""
+    return weight(view, beta) * view.logp

@@ -1,8 +1,6 @@
-"""Weighted gradient ascent (WGA): mean of p_i^α · log p_i (PAPER, Unlearning objectives)."""
+"""Weighted gradient ascent (WGA): mean over label tokens of p_i^α · log p_i."""
 
 HYPERPARAMETERS = {"alpha": {"type": "number", "minimum": 0}}
-NEEDS = []
-REDUCTION = "token"
 
 
 def weight(view, alpha):
@@ -11,5 +9,5 @@ def weight(view, alpha):
 
 
 def loss(view, alpha):
-    """Σ w_i log p_i over label tokens."""
-    return view.over_tokens(weight(view, alpha) * view.logp)
+    """w_i log p_i: [B, T]."""
+    return weight(view, alpha) * view.logp

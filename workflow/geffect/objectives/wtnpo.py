@@ -1,11 +1,10 @@
-"""Weighted token-wise NPO (WTNPO): mean of w_i log p_i with TNPO's weight times WGA's (PAPER)."""
+"""Weighted token-wise NPO (WTNPO): mean of w_i log p_i, w_i TNPO's weight times WGA's."""
 
 HYPERPARAMETERS = {
     "alpha": {"type": "number", "minimum": 0},
     "beta": {"type": "number", "exclusiveMinimum": 0},
 }
 NEEDS = ["reference_logp"]
-REDUCTION = "token"
 
 
 def weight(view, alpha, beta):
@@ -15,5 +14,5 @@ def weight(view, alpha, beta):
 
 
 def loss(view, alpha, beta):
-    """Σ w_i log p_i over label tokens."""
-    return view.over_tokens(weight(view, alpha, beta) * view.logp)
+    """w_i log p_i: [B, T]."""
+    return weight(view, alpha, beta) * view.logp

@@ -1,1 +1,1 @@
-"""Retain objectives (regularizers), one file each; see `geffect.registry`."""
+"""Retain objectives (regularizers), one file each; see `geffect.losses.registry`."""

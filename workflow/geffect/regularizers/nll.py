@@ -1,12 +1,6 @@
-"""NLL (gradient difference): the risk on retain data (PAPER, Retain objectives)."""
-
-from geffect.losses import risk
-
-HYPERPARAMETERS = {}
-NEEDS = []
-REDUCTION = "token"
+"""NLL (gradient difference): the negative log-likelihood of retain data."""
 
 
 def loss(view):
-    """- Σ log p_i over the label tokens of retain samples."""
-    return risk(view)
+    """-log p_i: [B, T]."""
+    return -view.logp

@@ -1,0 +1,436 @@
+"""Every registered loss: its value by hand, its invariances, its gradient, its weight.
+
+A new objective or regularizer is picked up by itself; give it an entry in `BY_HAND`. Files outside
+of the package are tested too where `--loss KIND=PATH` names them (`make test-loss`).
+"""
+
+import copy
+import math
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from common import EOS, declarations
+
+from geffect.data.batches import IGNORED, Batch, collate
+from geffect.data.encoding import Example
+from geffect.errors import LossError
+from geffect.losses import registry
+from geffect.losses.loss import PADDED_LENGTH, RISK, Loss, objective, regularizer
+from geffect.losses.view import View, with_reference
+
+SPECS = declarations()
+IDS = [f"{spec.kind}-{spec.name}" for spec in SPECS]
+WEIGHTED = [spec for spec in SPECS if spec.weighted]
+BOUNDED = [spec for spec in SPECS if spec.minimum is not None]
+EXACT = 1e-10
+
+every_loss = pytest.mark.parametrize("spec", SPECS, ids=IDS)
+every_weighted = pytest.mark.parametrize("spec", WEIGHTED, ids=[s.name for s in WEIGHTED])
+every_bounded = pytest.mark.parametrize("spec", BOUNDED, ids=[s.name for s in BOUNDED])
+
+
+@dataclass
+class Situation:
+    """A loss with everything that it may need, at weights θ away from θ_o."""
+
+    spec: registry.Declaration
+    loss: Loss
+    model: torch.nn.Module
+    original: torch.nn.Module
+    control: torch.Tensor
+    examples: list
+
+    def view(self, batch=None):
+        return self.loss.view(self.model, collate(self.examples) if batch is None else batch)
+
+    def total(self, batch=None):
+        return self.loss.total(self.view(batch))
+
+    def count(self, batch=None):
+        return self.loss.count(collate(self.examples) if batch is None else batch)
+
+    def value(self, batch=None):
+        with torch.no_grad():
+            return self.total(batch).item()
+
+    def gradient(self, scalar):
+        parameters = list(self.model.parameters())
+        found = torch.autograd.grad(scalar, parameters, allow_unused=True)
+        pairs = zip(parameters, found, strict=True)
+        return torch.cat([(torch.zeros_like(p) if g is None else g).flatten() for p, g in pairs])
+
+
+@pytest.fixture
+def situation(tiny_model, moved, random_examples, draw_hyperparameters, control_vector):
+    def build(spec, architecture="phi", hyper=None):
+        original = tiny_model(architecture)
+        hyper = draw_hyperparameters(spec) if hyper is None else hyper
+        control = control_vector()
+        name = spec.name if spec in registry.catalogue(spec.kind).values() else str(spec.path)
+        return Situation(
+            spec=spec,
+            loss=Loss.load(spec.kind, name, hyper).bind(original, control),
+            model=moved(original),
+            original=original,
+            control=control,
+            examples=random_examples(5),
+        )
+
+    return build
+
+
+def at_the_original(case):
+    return replace(case, model=copy.deepcopy(case.original))
+
+
+# The formulas of the paper, one sample at a time, in plain Python. Each returns the terms that the
+# mean pools: one per label token, or one per sample.
+def ga(s):
+    return [math.log(p) for p in s.p]
+
+
+def wga(s, alpha):
+    return [p**alpha * math.log(p) for p in s.p]
+
+
+def npo(s, beta):
+    ratio = math.prod(s.p) / math.prod(s.p_ref)
+    return [2 / beta * math.log(1 + ratio**beta)]
+
+
+def tnpo(s, beta):
+    pairs = zip(s.p, s.p_ref, strict=True)
+    return [2 * p**beta / (p**beta + o**beta) * math.log(p) for p, o in pairs]
+
+
+def wtnpo(s, alpha, beta):
+    pairs = zip(s.p, s.p_ref, strict=True)
+    return [2 * p ** (beta + alpha) / (p**beta + o**beta) * math.log(p) for p, o in pairs]
+
+
+def nll(s):
+    return [-math.log(p) for p in s.p]
+
+
+def rmu(s, layer, c):
+    states = s.states[layer]
+    return [sum((x - c * u) ** 2 for x, u in zip(h, s.u, strict=True)) / len(s.u) for h in states]
+
+
+def rr(s, layer):
+    pairs = zip(s.states[layer], s.states_ref[layer], strict=True)
+    return [sum((a - b) ** 2 for a, b in zip(h, o, strict=True)) / len(h) for h, o in pairs]
+
+
+def kl(s):
+    pairs = zip(s.distributions_ref, s.distributions, strict=True)
+    return [sum(o * math.log(o / q) for o, q in zip(os, qs, strict=True)) for os, qs in pairs]
+
+
+BY_HAND = {
+    "objective": {
+        "ga": ga,
+        "wga": wga,
+        "npo": npo,
+        "tnpo": tnpo,
+        "wtnpo": wtnpo,
+        "po": nll,
+        "rmu": rmu,
+    },
+    "regularizer": {"nll": nll, "kl": kl, "rr": rr},
+}
+
+
+def looked_at(case, example):
+    """What a model and its original say at the positions that predict an example's labels."""
+
+    def run(model):
+        with torch.no_grad():
+            outputs = model(torch.tensor([example.ids]), output_hidden_states=True)
+        positions = [i - 1 for i in range(example.prompt_length, len(example))]
+        logits = outputs.logits[0].double().numpy()
+        distributions = []
+        for position in positions:
+            odds = [math.exp(x) for x in logits[position]]
+            distributions.append([x / sum(odds) for x in odds])
+        probabilities = [
+            d[example.ids[i + 1]] for i, d in zip(positions, distributions, strict=True)
+        ]
+        states = [
+            [layer[0, i].double().tolist() for i in positions] for layer in outputs.hidden_states
+        ]
+        return distributions, probabilities, states
+
+    distributions, p, states = run(case.model)
+    distributions_ref, p_ref, states_ref = run(case.original)
+    return SimpleNamespace(
+        p=p,
+        p_ref=p_ref,
+        distributions=distributions,
+        distributions_ref=distributions_ref,
+        states=states,
+        states_ref=states_ref,
+        u=case.control.double().tolist(),
+    )
+
+
+# Llama's norms compute in float32 whatever the dtype of the weights.
+@pytest.mark.parametrize(("architecture", "tolerance"), [("phi", EXACT), ("llama", 1e-5)])
+@every_loss
+def test_value_is_the_one_computed_by_hand(spec, architecture, tolerance, situation):
+    formula = BY_HAND[spec.kind].get(spec.name)
+    if formula is None:
+        pytest.skip(f"{spec.kind} {spec.name!r} has no hand-computed value: see the test below")
+    case = situation(spec, architecture)
+    terms = [t for e in case.examples for t in formula(looked_at(case, e), **case.loss.hyper)]
+    assert case.count() == len(terms)
+    assert case.total().item() == pytest.approx(math.fsum(terms), rel=tolerance)
+
+
+def test_every_loss_has_a_hand_computed_value():
+    """Fails for a new file, which is what its author has to know; everything else picks it up."""
+    lacking = [f"{s.kind} {s.name!r}" for s in SPECS if s.name not in BY_HAND[s.kind]]
+    if lacking:
+        pytest.xfail(f"add a formula of {', '.join(lacking)} to BY_HAND in {__file__}")
+
+
+@every_loss
+def test_count_is_the_declared_reduction_of_the_batch(spec, situation):
+    case = situation(spec)
+    labels = sum(len(e.labels) for e in case.examples)
+    assert case.count() == (labels if spec.reduction == "token" else len(case.examples))
+
+
+def test_the_risk_is_the_mean_negative_log_likelihood(situation):
+    case = situation(registry.get("objective", "ga"))
+    terms = [t for e in case.examples for t in nll(looked_at(case, e))]
+    batch = collate(case.examples)
+    assert RISK.total(RISK.view(case.model, batch)).item() == pytest.approx(math.fsum(terms))
+    assert RISK.count(batch) == len(terms)
+
+
+@every_loss
+def test_extra_padding_and_an_earlier_start_change_nothing(spec, situation, rng):
+    case = situation(spec)
+    batch = collate(case.examples)
+    shape = (len(case.examples), int(rng.integers(1, 9)))
+    filler = torch.from_numpy(rng.integers(0, 61, size=shape))
+    padded = Batch(
+        torch.cat([batch.input_ids, filler], dim=1),
+        torch.cat([batch.labels, torch.full(shape, IGNORED)], dim=1),
+        start=int(rng.integers(batch.start + 1)),
+    )
+    assert case.value(padded) == pytest.approx(case.value(batch), rel=EXACT)
+    assert case.count(padded) == case.count(batch)
+
+
+@every_loss
+def test_micro_batches_add_up(spec, situation):
+    case = situation(spec)
+    for size in (1, 2, 3):
+        parts = case.loss.batches(case.examples, size)
+        assert [len(part.input_ids) for part in parts][:-1] == [size] * (len(parts) - 1)
+        assert sum(case.count(part) for part in parts) == case.count()
+        total = sum(case.value(part) for part in parts)
+        assert total == pytest.approx(case.value(), rel=EXACT)
+
+
+@every_loss
+def test_order_of_rows_changes_nothing(spec, situation, rng):
+    case = situation(spec)
+    shuffled = [case.examples[i] for i in rng.permutation(len(case.examples))]
+    assert case.value(collate(shuffled)) == pytest.approx(case.value(), rel=EXACT)
+
+
+@every_loss
+def test_gradient_agrees_with_finite_differences(spec, situation, rng, monkeypatch):
+    case = situation(spec)
+    if spec.weighted:
+        # Weights are constants of the gradient, so the difference quotient must not move them.
+        fixed = case.loss.weight(case.view())
+        monkeypatch.setattr(spec.module(), "weight", lambda *args, **kwargs: fixed)
+    gradient = case.gradient(case.total())
+    norm = gradient.norm().item()
+    assert norm > 0
+    start = torch.nn.utils.parameters_to_vector(case.model.parameters()).detach()
+
+    def value(vector):
+        torch.nn.utils.vector_to_parameters(vector, case.model.parameters())
+        return case.value()
+
+    for _ in range(3):
+        direction = torch.from_numpy(rng.normal(size=len(start)))
+        # A random direction is almost orthogonal to the gradient; half of it makes the test sharp.
+        direction = direction / direction.norm() + gradient / norm
+        step = 1e-5
+        quotient = (value(start + step * direction) - value(start - step * direction)) / (2 * step)
+        assert quotient == pytest.approx((gradient @ direction).item(), abs=1e-6 * norm)
+
+
+@every_weighted
+def test_gradient_is_the_weighted_gradient_of_log_likelihood(spec, situation):
+    case = situation(spec)
+    view = case.view()
+    weight = case.loss.weight(view)
+    logp = view.logp if spec.reduction == "token" else view.per_sample(view.logp)
+    assert weight.shape == logp.shape
+    inside = torch.where(view.mask, weight, 0) if spec.reduction == "token" else weight
+    expected = case.gradient((inside * logp).sum())
+    torch.testing.assert_close(
+        case.gradient(case.total()), expected, rtol=0, atol=EXACT * expected.norm().item()
+    )
+
+
+@every_weighted
+def test_weight_carries_no_gradient_and_lowers_answers_or_raises_refusals(spec, situation):
+    case = situation(spec)
+    weight = case.loss.weight(case.view())
+    assert not weight.requires_grad
+    assert ((weight <= 0) if "refusals" in spec.needs else (weight >= 0)).all()
+
+
+@pytest.mark.parametrize("name", ["npo", "tnpo"])
+def test_weight_against_the_original_is_one_at_the_original(name, situation):
+    case = at_the_original(situation(registry.get("objective", name)))
+    weight = case.loss.weight(case.view())
+    assert torch.equal(weight, torch.ones_like(weight))
+
+
+@pytest.mark.parametrize("name", ["npo", "tnpo", "wtnpo"])
+def test_weight_against_the_original_falls_with_the_probability(name, situation):
+    case = situation(registry.get("objective", name))
+    view = case.view()
+    lowered = replace(view, logp=view.logp - 0.1)
+    before = case.loss.weight(view)
+    after = case.loss.weight(lowered)
+    mask = view.mask if before.dim() == 2 else slice(None)
+    assert (after[mask] < before[mask]).all()
+
+
+def assert_is_ga(case):
+    as_ga = replace(case, loss=objective("ga"))
+    assert case.value() == pytest.approx(as_ga.value(), rel=EXACT)
+    expected = as_ga.gradient(as_ga.total())
+    torch.testing.assert_close(
+        case.gradient(case.total()), expected, rtol=0, atol=EXACT * expected.norm().item()
+    )
+
+
+def test_wga_without_confidence_is_ga(situation):
+    assert_is_ga(situation(registry.get("objective", "wga"), hyper={"alpha": 0}))
+
+
+def test_tnpo_at_the_original_is_ga(situation):
+    assert_is_ga(at_the_original(situation(registry.get("objective", "tnpo"))))
+
+
+def test_gradient_of_npo_at_the_original_is_the_sum_of_ga(situation):
+    case = at_the_original(situation(registry.get("objective", "npo")))
+    as_ga = replace(case, loss=objective("ga"))
+    expected = as_ga.gradient(as_ga.total())
+    torch.testing.assert_close(
+        case.gradient(case.total()), expected, rtol=0, atol=EXACT * expected.norm().item()
+    )
+
+
+@every_bounded
+def test_declared_minimum_is_reached_exactly_at_the_original_alone(spec, situation):
+    case = situation(spec)
+    here = at_the_original(case)
+    assert here.value() == here.count() * spec.minimum
+    assert case.value() > case.count() * spec.minimum
+
+
+# Pooling, binding, and what a loss's file may get wrong.
+def test_all_positions_pool_questions_and_padding(situation):
+    case = situation(registry.get("regularizer", "kl"))
+    everywhere = regularizer("kl", positions="all").bind(case.original)
+    batch = everywhere.batches(case.examples, 5)[0]
+    assert batch.input_ids.shape[1] == PADDED_LENGTH > 128
+
+
+def test_kl_at_all_positions_is_that_of_every_position(tiny_model, moved, random_examples):
+    original = tiny_model("phi")
+    model, examples = moved(original), random_examples(3)
+    loss = replace(regularizer("kl", positions="all"), original=original)
+    batch = collate(examples, pad_to=20)
+    assert loss.count(batch) == 3 * 20
+    with torch.no_grad():
+        args = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        p, q = (m(**args).logits.log_softmax(-1) for m in (original, model))
+        expected = (p.exp() * (p - q)).sum().item()
+        assert loss.total(loss.view(model, batch)).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_rows_end_in_their_own_eos_and_padding_is_no_label(random_examples):
+    examples = [Example((7, 8, EOS), 1), Example((7, EOS, 9, 10, EOS), 2)]
+    batch = collate(examples)
+    assert batch.labels.tolist() == [
+        [IGNORED, 8, EOS, IGNORED, IGNORED],
+        [IGNORED, IGNORED, 9, 10, EOS],
+    ]
+    assert batch.start == 0 and batch.label_count == 5
+
+
+def test_log_probabilities_that_a_batch_brings_along_are_taken(situation):
+    case = situation(registry.get("objective", "tnpo"))
+    batch = with_reference(case.original, collate(case.examples))
+    expected = case.value()
+    case.loss = replace(case.loss, original=None)
+    assert case.value(batch) == pytest.approx(expected, rel=EXACT)
+
+
+def test_a_loss_holds_the_original_model_only_where_it_looks_at_it():
+    assert objective("ga").bind("θ_o", "u") == objective("ga")
+    assert objective("npo", beta=1.0).bind("θ_o", "u").original == "θ_o"
+    rmu = objective("rmu", layer=1, c=1.0).bind("θ_o", "u")
+    assert rmu.original is None and rmu.control_vector == "u"
+    rr = regularizer("rr", layer=1, coefficient=3.0).bind("θ_o", "u")
+    assert (rr.original, rr.control_vector, rr.coefficient) == ("θ_o", None, 3.0)
+
+
+def test_weights_are_detached_and_pooled_as_the_loss_is(random_examples, tiny_model):
+    seen = RISK.view(tiny_model(), collate(random_examples(4)))
+    loss = Loss("mine", lambda view: view.logp, weights=lambda view: view.logp * 2)
+    assert not loss.weight(seen).requires_grad
+    assert loss.total_weight(seen).item() == pytest.approx(2 * seen.logp.sum().item())
+    by_sample = Loss("mine", lambda v: v.logp.sum(1), lambda v: v.logp[:, 0] * 0 + 3, {}, "sample")
+    assert by_sample.total_weight(seen).item() == 12
+    with pytest.raises(LossError, match="risk does not reweight"):
+        RISK.weight(seen)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "values"),
+    [("sample", lambda view: view.logp), ("token", lambda view: view.logp.sum(dim=1))],
+)
+def test_values_of_another_shape_than_declared_are_an_error_that_names_the_loss(reduction, values):
+    mask = torch.ones(3, 4, dtype=torch.bool)
+    seen = View(mask, torch.zeros(3, 4))
+    with pytest.raises(LossError, match=r"mine: returns values of shape \[.*set REDUCTION"):
+        Loss("mine", values, reduction=reduction).total(seen)
+
+
+def test_hyper_parameters_are_exactly_those_declared():
+    with pytest.raises(LossError, match="hyper-parameters are alpha, not none"):
+        objective("wga")
+    with pytest.raises(LossError, match="pools the positions labels, not 'all'"):
+        regularizer("nll", positions="all")
+
+
+def test_half_precision_logits_are_raised_to_float32(tiny_model, random_examples):
+    model = tiny_model(dtype=torch.bfloat16)
+    seen = RISK.view(model, collate(random_examples(2)))
+    assert seen.logits.dtype == torch.bfloat16 and seen.logp.dtype == torch.float32
+
+
+def test_kl_of_half_precision_logits_is_computed_in_float32(rng):
+    halves = [torch.from_numpy(3 * rng.normal(size=(2, 3, 61))).bfloat16() for _ in range(2)]
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    p, q = (logits.double().log_softmax(dim=-1) for logits in halves)
+    seen = View(mask, torch.zeros(2, 3), logits=halves[0], logits_ref=halves[1])
+    found = regularizer("kl").values(seen)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), (q.exp() * (q - p)).sum(dim=-1), rtol=1e-4, atol=1e-6)

@@ -1,0 +1,55 @@
+"""Models of the hub, with a hub that is a folder."""
+
+import fnmatch
+import shutil
+
+import huggingface_hub
+import pytest
+import torch
+
+from geffect.errors import ModelError
+from geffect.files import hash_folder
+from geffect.models.folder import load_model, load_tokenizer, save_model
+from geffect.models.hub import download_model
+
+
+@pytest.fixture
+def hub(tiny_model, tokenizer, tmp_path, monkeypatch):
+    """A repository of a model, and what it was asked for."""
+    repository, asked = tmp_path / "repository", []
+    save_model(tiny_model(dtype=torch.float32, tokenizer=tokenizer), tokenizer, repository)
+    for name in ("pytorch_model.bin", "code.py", "README.md"):
+        (repository / name).write_text("x")
+
+    def download(name, *, revision, allow_patterns, local_dir):
+        asked.append((name, revision))
+        for path in repository.iterdir():
+            if any(fnmatch.fnmatch(path.name, pattern) for pattern in allow_patterns):
+                shutil.copy(path, local_dir)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    return repository, asked
+
+
+def test_weights_configuration_and_tokenizer_of_a_revision_are_fetched(hub, tmp_path):
+    repository, asked = hub
+    download_model("someone/model", "f00", 3, tmp_path / "model")
+    assert asked == [("someone/model", "f00")]
+    assert hash_folder(tmp_path / "model") == hash_folder(repository)
+    assert load_model(tmp_path / "model").config.num_hidden_layers == 3
+    assert len(load_tokenizer(tmp_path / "model")) == len(load_tokenizer(repository))
+    names = {path.name for path in (tmp_path / "model").iterdir()}
+    assert not names & {"pytorch_model.bin", "code.py", "README.md"}
+
+
+def test_a_repository_without_safetensors_leaves_nothing(hub, tmp_path):
+    (hub[0] / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="someone/model at f00: .*safetensors"):
+        download_model("someone/model", "f00", 3, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_repository_of_another_depth_is_refused(hub, tmp_path):
+    with pytest.raises(ModelError, match=r"someone/model: 3 blocks.*layers: 4"):
+        download_model("someone/model", "f00", 4, tmp_path / "model")
+    assert not (tmp_path / "model").exists()

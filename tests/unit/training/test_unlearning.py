@@ -1,0 +1,132 @@
+"""A cell's run: when it is watched, what it leaves behind, and that watching changes nothing."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+from settings import PAPER
+
+from geffect.cells.draws import Draws
+from geffect.effects.measurement import Measurement, measure_checkpoints
+from geffect.errors import ConfigError
+from geffect.losses.loss import regularizer
+from geffect.models import folder
+from geffect.models.checkpoints import Checkpoints, trajectory
+from geffect.models.folder import diverged, load_model, save_model
+from geffect.training.unlearning import Run
+
+SETTINGS = dataclasses.replace(PAPER, batch_size=4, micro_batch_size=2, learning_rate=1e-3)
+EVERY, LAST = 5, 12
+
+
+@pytest.fixture
+def original(tiny_model, tokenizer, tmp_path):
+    """The folder of a random float32 model."""
+    save_model(tiny_model(dtype=torch.float32, tokenizer=tokenizer), tokenizer, tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    names = {
+        "model": "final",
+        "draws": "draws.safetensors",
+        "training": "training.parquet",
+        "provenance": "provenance.json",
+    }
+    return SimpleNamespace(**{name: tmp_path / file for name, file in names.items()})
+
+
+class Observer:
+    """Observes with a function."""
+
+    def __init__(self, look=lambda model, step: None):
+        self.at = look
+
+    def state(self):
+        return {}
+
+    def resume(self, model, state):
+        pass
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_less_than_one_batch_of_forget_rows_is_a_config_error(cell_of, original):
+    run = Run(cell_of(forget=3), original, "cpu")
+    settings = dataclasses.replace(SETTINGS, epochs=1)
+    with pytest.raises(ConfigError, match="batch_size"):
+        run.train(settings, EVERY, Observer(), "unlearning")
+
+
+def test_a_run_is_watched_at_its_ends_and_every_few_steps_in_evaluation_mode(cell_of, original):
+    run, seen = Run(cell_of("ga", "kl"), original, "cpu"), []
+
+    def look(model, step):
+        assert not model.training
+        assert all(p.grad is None for p in model.parameters())
+        seen.append((step, weights(model)))
+
+    outcome = run.train(SETTINGS, EVERY, Observer(look), "unlearning")
+    assert [step for step, _ in seen] == [0, 5, 10, LAST]
+    assert torch.equal(seen[0][1], weights(load_model(original, "cpu")))
+    assert torch.equal(seen[-1][1], weights(run.model))
+    assert len(outcome.rows) == LAST
+    assert outcome.rows[0]["loss_regularizer"] == 0, "KL is zero at the original model"
+
+
+def test_the_original_model_is_there_only_where_a_loss_looks_at_it(cell_of, original, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(folder, "load_model", lambda *a: loaded.append(a) or load_model(*a))
+    Run(cell_of("ga", "nll"), original, "cpu").train(SETTINGS, EVERY, Observer(), "unlearning")
+    assert len(loaded) == 1
+    run = Run(cell_of("npo", "nll"), original, "cpu")
+    run.train(SETTINGS, EVERY, Observer(), "unlearning")
+    assert len(loaded) == 3
+    assert torch.equal(weights(run.original), weights(load_model(original, "cpu")))
+
+
+@pytest.mark.parametrize(
+    ("objective", "against", "probes"),
+    [("npo", "kl", []), ("rmu", "rr", []), ("ga", None, ["kl", "nll"]), ("po", "nll", [])],
+)
+@pytest.mark.parametrize("retain_rows", ["held_out", "train"])
+def test_measured_inside_the_run_or_from_checkpoints_the_numbers_are_equal(
+    objective, against, probes, retain_rows, cell_of, original, outputs, tmp_path
+):
+    cell = cell_of(objective, against)
+    probes = {name: regularizer(name) for name in probes}
+
+    stored = Run(cell, original, "cpu")
+    checkpoints = Checkpoints(tmp_path / "checkpoints", LAST)
+    stored.save(stored.train(SETTINGS, EVERY, checkpoints, "run"), outputs)
+    draws = Draws.load(outputs.draws)
+    retain = cell.held_out if retain_rows == "held_out" else cell.sample(draws)
+    later = Measurement(cell, draws, probes, retain, 3)
+    folders = trajectory(original, tmp_path / "checkpoints", outputs.model, LAST)
+    measure_checkpoints(folders, later, "cpu", "geffect")
+
+    measured = Run(cell, original, "cpu")
+    inside = Measurement(cell, measured.draws, probes, retain, 3)
+    inside.begin(measured.model, measured.original if inside.looks_at_original else None)
+    outcome = measured.train(SETTINGS, EVERY, inside, "run")
+
+    for name, frame in inside.tables().items():
+        pd.testing.assert_frame_equal(frame, later.tables()[name], check_exact=True)
+    assert torch.equal(weights(measured.model), weights(stored.model)), "measuring moved the run"
+    pd.testing.assert_frame_equal(
+        outcome.frame(), pd.read_parquet(outputs.training), check_exact=True
+    )
+
+
+def test_a_diverged_run_leaves_a_record_and_its_log(cell_of, original, outputs):
+    run = Run(cell_of("ga", None), original, "cpu")
+    settings = dataclasses.replace(SETTINGS, learning_rate=1e30, max_grad_norm=None)
+    run.save(run.train(settings, EVERY, Observer(), "run"), outputs)
+    log = pd.read_parquet(outputs.training)
+    assert diverged(outputs.model)["step"] == log["step"].iloc[-1]
+    assert log["diverged"].tolist() == [False] * (len(log) - 1) + [True]

@@ -1,0 +1,1 @@
+"""A cell (model, split, objective, regularizer, seed): its losses, its rows, what it draws."""

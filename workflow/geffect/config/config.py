@@ -1,0 +1,347 @@
+"""The configuration: checked as a whole before anything runs, resolved per cell.
+
+Imports neither torch nor transformers. Every error is one line that names the key and the remedy.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from geffect import files
+from geffect.data.refusals import read_refusals
+from geffect.data.templates import Template
+from geffect.data.tofu import SPLITS, data_directory, verify_folder
+from geffect.errors import ConfigError
+from geffect.losses import registry
+from geffect.names import MINIMUM_BLOCKS, NO_REGULARIZER, OBJECTIVE, REFERENCES, REGULARIZER
+from geffect.training.settings import TrainingSettings
+
+SCHEMA = Path(__file__).parent / "schema.yaml"
+_SECTIONS = {OBJECTIVE: "objectives", REGULARIZER: "regularizers"}
+_LOOP_KEYS = {field.name for field in fields(TrainingSettings) if field.default is MISSING}
+
+
+@dataclass(frozen=True, order=True)
+class CellKey:
+    """(model, split, objective, regularizer, seed); objective and regularizer name variants."""
+
+    model: str
+    split: str
+    objective: str
+    regularizer: str
+    seed: int
+
+    def __iter__(self) -> Iterator[str | int]:
+        return iter(astuple(self))
+
+
+class Config:
+    """A checked configuration.
+
+    Args:
+        raw: the configuration as a mapping.
+
+    Raises:
+        ConfigError: the configuration cannot be run; nothing has been started.
+    """
+
+    def __init__(self, raw: Mapping[str, Any]):
+        self.raw = raw
+        _check_schema(raw)
+        self._check_templates()
+        self._check_variants()
+        self.cells = list(dict.fromkeys(self._grid()))
+        for model in self.models:
+            self._check_model(model)
+        for cell in self.cells:
+            self._check_cell(cell)
+        self._check_probes()
+
+    @property
+    def models(self) -> list[str]:
+        """The models of the grid."""
+        return list(dict.fromkeys(cell.model for cell in self.cells))
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits of the grid."""
+        return list(dict.fromkeys(cell.split for cell in self.cells))
+
+    def selected(self) -> list[CellKey]:
+        """The cells of the grid that `only` selects.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        only = {k[:-1]: v for k, v in self.raw["only"].items() if k != "stages"}
+        cells = [c for c in self.cells if all(getattr(c, k) in v for k, v in only.items())]
+        if not cells:
+            raise ConfigError(
+                f"only: {dict(self.raw['only'])} selects no cell of the grid; see `grid`"
+            )
+        return cells
+
+    def model(self, name: str) -> dict:
+        """The entry of a model in the configuration."""
+        return self.raw["models"][name]
+
+    def layers(self, model: str) -> int:
+        """The number of blocks of a model, from what is known before the model is made.
+
+        Raises:
+            ConfigError: the folder of a model does not say.
+        """
+        entry = self.model(model)
+        if entry["source"] == "hub":
+            return entry["layers"]
+        if entry["source"] == "scratch":
+            return entry["config"]["num_hidden_layers"]
+        path = Path(entry["path"]) / "config.json"
+        try:
+            layers = json.loads(path.read_text(encoding="utf-8"))["num_hidden_layers"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"models.{model}.path: {path} does not give num_hidden_layers "
+                f"({type(error).__name__}); name a folder written by save_pretrained"
+            ) from error
+        if type(layers) is not int:
+            raise ConfigError(f"models.{model}.path: {path}: num_hidden_layers is not an integer")
+        return layers
+
+    def resources(self, model: str, stage: str, attempt: int = 1) -> dict:
+        """`gpus`, `mem_mb` (MiB) and `runtime` (minutes) that a job of a stage requests.
+
+        The stage's own numbers win over the model's. Memory and minutes are multiplied by the
+        number of the attempt (1, 2, ...), within `limits`.
+        """
+        entry = dict(self.model(model)["resources"])
+        entry |= entry.pop("stages", {}).get(stage, {})
+        limits = self.raw["limits"]
+        grown = {name: attempt * entry[name] for name in ("mem_mb", "runtime")}
+        return entry | {name: min(n, limits.get(name, n)) for name, n in grown.items()}
+
+    def template(self, model: str) -> dict:
+        """Arguments of `Template` for a model."""
+        entry = self.raw["templates"][self.model(model)["template"]]
+        return {**entry, "label_answer_tag": self.raw["label_answer_tag"]}
+
+    def training(self, model: str, stage: str, objective: str | None = None) -> dict:
+        """Arguments of `TrainingSettings`: the stage's defaults, the model's, the variant's."""
+        variant = {} if objective is None else self.raw["objectives"][objective].get(stage, {})
+        return {**self.raw["training"][stage], **self.model(model).get(stage, {}), **variant}
+
+    def loss(self, kind: str, variant: str, split: str, model: str) -> dict | None:
+        """Arguments of `Loss.load` for a variant in a cell; None for the regularizer `none`.
+
+        Overrides by model win over overrides by split, which win over the variant's own values.
+        """
+        if kind == REGULARIZER and variant == NO_REGULARIZER:
+            return None
+        entry = self.raw[_SECTIONS[kind]][variant]
+        own = {kind, "splits", "models", "unlearn", "coefficient", "positions"}
+        hyper = {k: v for k, v in entry.items() if k not in own}
+        hyper |= entry.get("splits", {}).get(split, {})
+        hyper |= entry.get("models", {}).get(model, {})
+        resolved = {"name": entry[kind], "hyper": hyper}
+        if kind == REGULARIZER:
+            resolved["coefficient"] = hyper.pop("coefficient", entry["coefficient"])
+            resolved["positions"] = entry.get("positions", "labels")
+        return resolved
+
+    def probes(self, cell: CellKey) -> dict[str, dict]:
+        """The regularizers that are only measured along a cell: variant -> as `loss`."""
+        probes = self.raw["geffect"]["probes"]
+        if cell.regularizer != NO_REGULARIZER or cell.objective not in probes["objectives"]:
+            return {}
+        losses = {
+            name: self.loss(REGULARIZER, name, cell.split, cell.model)
+            for name in probes["regularizers"]
+        }
+        return {name: loss for name, loss in losses.items() if loss is not None}
+
+    def source_files(self, *losses: dict | None) -> list[Path]:
+        """The files of resolved objectives (first) and regularizers (the others)."""
+        kinds = (OBJECTIVE, *[REGULARIZER] * (len(losses) - 1))
+        pairs = zip(kinds, losses, strict=True)
+        return [registry.get(kind, loss["name"]).path for kind, loss in pairs if loss is not None]
+
+    def check_files(self) -> None:
+        """Checks the files that the configuration names (TOFU's folder, the refusals).
+
+        Raises:
+            ConfigError: no folder is named.
+            DataError: a file is missing, truncated or altered.
+        """
+        data = self.raw["data"]
+        if data["source"] == "directory":
+            folder = data_directory(data)
+            if not folder:
+                raise ConfigError("data.directory: not set; name TOFU's folder or set GEFFECT_TOFU")
+            verify_folder(folder)
+        read_refusals(data["refusals"])
+
+    def _grid(self) -> Iterator[CellKey]:
+        known = {
+            "models": self.raw["models"],
+            "splits": SPLITS,
+            "objectives": self.raw["objectives"],
+            "regularizers": [NO_REGULARIZER, *self.raw["regularizers"]],
+        }
+        for number, block in enumerate(self.raw["grid"]):
+            for key, names in known.items():
+                for name in block[key]:
+                    if name not in names:
+                        raise ConfigError(
+                            f"grid[{number}].{key}: unknown {key[:-1]} {name!r}"
+                            f"{ConfigError.suggestion(name, names)}"
+                        )
+            for model in block["models"]:
+                for split in block["splits"]:
+                    for objective in block["objectives"]:
+                        for regularizer in block["regularizers"]:
+                            for seed in block["seeds"]:
+                                yield CellKey(model, split, objective, regularizer, seed)
+
+    def _check_templates(self) -> None:
+        for name, entry in self.raw["templates"].items():
+            Template(**entry).check(f"templates.{name}")
+
+    def _check_variants(self) -> None:
+        for kind, section in _SECTIONS.items():
+            for variant, entry in self.raw[section].items():
+                where = f"{section}.{variant}"
+                if variant in (*REFERENCES, NO_REGULARIZER):
+                    raise ConfigError(f"{where}: the name is reserved; rename the variant")
+                try:
+                    registry.get(kind, entry[kind])
+                except ConfigError as error:
+                    raise ConfigError(f"{where}.{kind}: {error}") from error
+                self._check_values(kind, where, entry)
+
+    def _check_values(self, kind: str, where: str, entry: Mapping) -> None:
+        spec = registry.get(kind, entry[kind])
+        declared = dict(spec.hyperparameters)
+        positions = entry.get("positions", "labels")
+        if kind == REGULARIZER and positions not in spec.positions:
+            raise ConfigError(
+                f"{where}.positions: {entry[kind]!r} can pool {', '.join(spec.positions)} only, "
+                f"not {positions!r}"
+            )
+        own = {kind, "splits", "models"}
+        if kind == REGULARIZER:
+            declared["coefficient"] = {"type": "number", "exclusiveMinimum": 0}
+            own.add("positions")
+        else:
+            own.add("unlearn")
+        places = [(where, {k: v for k, v in entry.items() if k not in own})]
+        for section, known in (("splits", SPLITS), ("models", self.raw["models"])):
+            for name, values in entry.get(section, {}).items():
+                if name not in known:
+                    raise ConfigError(
+                        f"{where}.{section}: unknown {section[:-1]} {name!r}"
+                        f"{ConfigError.suggestion(name, known)}"
+                    )
+                places.append((f"{where}.{section}.{name}", values))
+        for place, values in places:
+            for key, value in values.items():
+                if key not in declared:
+                    raise ConfigError(
+                        f"{place}.{key}: {kind} {entry[kind]!r} has no such hyper-parameter"
+                        f"{ConfigError.suggestion(key, declared) if declared else '; it has none'}"
+                    )
+                for error in jsonschema.Draft202012Validator(declared[key]).iter_errors(value):
+                    raise ConfigError(f"{place}.{key}: {error.message}; choose a value in range")
+
+    def _check_model(self, name: str) -> None:
+        entry = self.model(name)
+        where = f"models.{name}"
+        if entry["template"] not in self.raw["templates"]:
+            raise ConfigError(
+                f"{where}.template: unknown template {entry['template']!r}"
+                f"{ConfigError.suggestion(entry['template'], self.raw['templates'])}"
+            )
+        if entry["source"] == "path":
+            folder = entry["path"]
+            if missing := files.missing_files(folder, (*files.MODEL_FILES, "tokenizer*")):
+                raise ConfigError(
+                    f"{where}.path: {folder} is not a model folder (no {missing[0]}); name one "
+                    "written by save_pretrained, with its tokenizer"
+                )
+        layers = self.layers(name)
+        if layers < MINIMUM_BLOCKS:
+            keys = {"hub": "layers", "path": "path", "scratch": "config.num_hidden_layers"}
+            key = keys[entry["source"]]
+            raise ConfigError(
+                f"{where}.{key}: {layers} blocks, but shallow, middle and deep need at least "
+                f"{MINIMUM_BLOCKS}; use a deeper model"
+            )
+        for stage in ("base_training", "finetune", "unlearn"):
+            settings = self.training(name, stage)
+            absent = _LOOP_KEYS - set(settings)
+            if absent and (stage != "base_training" or entry["source"] == "scratch"):
+                raise ConfigError(f"training.{stage}.{sorted(absent)[0]}: missing; set a default")
+
+    def _check_cell(self, cell: CellKey) -> None:
+        for kind, variant in ((OBJECTIVE, cell.objective), (REGULARIZER, cell.regularizer)):
+            self._check_loss(kind, variant, cell.split, cell.model)
+
+    def _check_loss(self, kind: str, variant: str, split: str, model: str) -> None:
+        resolved = self.loss(kind, variant, split, model)
+        if resolved is None:
+            return
+        where = f"{_SECTIONS[kind]}.{variant}"
+        declared = registry.get(kind, resolved["name"]).hyperparameters
+        for name in declared:
+            if name not in resolved["hyper"]:
+                raise ConfigError(
+                    f"{where}.{name}: missing for split {split} of model {model}; set it there, or "
+                    f"under {where}.splits.{split} or {where}.models.{model}"
+                )
+        layer = resolved["hyper"].get("layer")
+        if layer is not None and layer > self.layers(model):
+            raise ConfigError(
+                f"{where}: layer {layer}, but model {model} has {self.layers(model)}; choose one "
+                f"of 1..{self.layers(model)} (e.g. under {where}.models.{model})"
+            )
+
+    def _check_probes(self) -> None:
+        probes = self.raw["geffect"]["probes"]
+        for key in ("objectives", "regularizers"):
+            for name in probes[key]:
+                if name not in self.raw[key]:
+                    raise ConfigError(
+                        f"geffect.probes.{key}: unknown {key[:-1]} {name!r}"
+                        f"{ConfigError.suggestion(name, self.raw[key])}"
+                    )
+        for cell in self.cells:
+            for variant in self.probes(cell):
+                self._check_loss(REGULARIZER, variant, cell.split, cell.model)
+
+
+def _check_schema(raw: Mapping) -> None:
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    errors = sorted(
+        jsonschema.Draft202012Validator(schema).iter_errors(raw),
+        key=lambda e: (e.validator != "additionalProperties", len(e.path)),
+    )
+    if errors:
+        raise ConfigError(_explain(errors[0]))
+
+
+def _explain(error: jsonschema.ValidationError) -> str:
+    where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
+    where = where.lstrip(".") or "config"
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = error.schema.get("properties", {})
+        unknown = next((k for k in error.instance if k not in known), None)
+        if unknown is not None:
+            return f"{where}.{unknown}: unknown key{ConfigError.suggestion(unknown, known)}"
+    if error.validator == "required":
+        absent = next(k for k in error.validator_value if k not in error.instance)
+        return f"{where}.{absent}: missing; set it"
+    return f"{where}: {error.message}; see the documentation of the configuration"

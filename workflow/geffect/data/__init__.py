@@ -1,0 +1,1 @@
+"""From sources of questions and answers to batches of token ids."""

@@ -1,0 +1,117 @@
+"""From question and answer to token ids and labels.
+
+A text is tokenised once, with offsets; which tokens are labelled, and where generation starts,
+is decided from character positions. (Masking by the length of the separately tokenised prompt
+hides a real answer token wherever a tokenizer merges across the border, as in `"Answer: "`.)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerFast
+
+from geffect.data.templates import Template
+from geffect.errors import DataError
+from geffect.models.folder import load_tokenizer, positions
+
+
+@dataclass(frozen=True)
+class Example:
+    """Token ids of one text; the labels are `ids[prompt_length:]`, EOS last."""
+
+    ids: tuple[int, ...]
+    prompt_length: int
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        """The context from which generation starts."""
+        return self.ids[: self.prompt_length]
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The tokens whose log-probabilities count: the answer's and EOS."""
+        return self.ids[self.prompt_length :]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerFast, template: Template, question: str, answer: str
+) -> Example:
+    """Tokenises one question and answer; a token is labelled if it has a labelled character.
+
+    Raises:
+        DataError: no token is left for the context, or none for the answer.
+    """
+    text, border = template.render(question, answer)
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    ids, offsets = list(encoded["input_ids"]), encoded["offset_mapping"]
+    if ids and ids[-1] == tokenizer.eos_token_id and offsets[-1][1] <= offsets[-1][0]:
+        ids, offsets = ids[:-1], offsets[:-1]
+    prompt_length = next((i for i, (_, end) in enumerate(offsets) if end > border), len(ids))
+    if prompt_length == 0 or prompt_length == len(ids):
+        what = "context" if prompt_length == 0 else "answer"
+        raise DataError(f"question {question[:60]!r}: no token of the {what} is left; fix the row")
+    return Example((*ids, tokenizer.eos_token_id), prompt_length)
+
+
+def check_lengths(examples: Sequence[Example], limit: int | None, what: str) -> None:
+    """Raises DataError for the first example longer than the model's number of positions."""
+    for row, example in enumerate(examples):
+        if limit is not None and len(example) > limit:
+            raise DataError(
+                f"{what}, row {row}: {len(example)} tokens, but the model has {limit} positions; "
+                "use a model with more positions or leave the row out"
+            )
+
+
+class Encoder:
+    """Encodes rows with one tokenizer and template; checks their length.
+
+    Args:
+        tokenizer: a fast one (it gives character offsets) with an EOS token.
+        template: the prompt format.
+        max_length: the model's number of positions; None turns the check off.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        template: Template,
+        max_length: int | None = None,
+    ):
+        self.tokenizer, self.template, self.max_length = tokenizer, template, max_length
+
+    @classmethod
+    def of(cls, folder: str | Path, template: Template | Mapping) -> "Encoder":
+        """The encoder of a model folder; `template` may be given as the arguments of `Template`.
+
+        Raises:
+            ModelError: the folder has no usable tokenizer.
+        """
+        chosen = template if isinstance(template, Template) else Template(**template)
+        return cls(load_tokenizer(folder), chosen, positions(folder))
+
+    def __call__(self, question: str, answer: str) -> Example:
+        """Encodes one question and answer.
+
+        Raises:
+            DataError: it is longer than the model's positions, or has no answer token.
+        """
+        example = encode(self.tokenizer, self.template, question, answer)
+        check_lengths([example], self.max_length, f"question {question[:60]!r}")
+        return example
+
+    def rows(self, rows: Sequence[Mapping], what: str = "rows") -> list[Example]:
+        """Encodes question and answer of each row; `what` names the rows in errors.
+
+        Raises:
+            DataError: a row is longer than the model's positions, or has no answer token.
+        """
+        examples = [
+            encode(self.tokenizer, self.template, row["question"], row["answer"]) for row in rows
+        ]
+        check_lengths(examples, self.max_length, what)
+        return examples

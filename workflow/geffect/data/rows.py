@@ -1,0 +1,28 @@
+"""Reading the rows of data tables, wherever they came from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from geffect import frames
+
+
+def read_rows(path: str | Path) -> list[dict]:
+    """The rows of a table: parquet, or JSON with one row per line (like TOFU's files)."""
+    lines = str(path).endswith((".json", ".jsonl"))
+    frame = pd.read_json(path, lines=True, dtype=False) if lines else frames.read(path)
+    return [
+        {k: v.tolist() if hasattr(v, "tolist") else v for k, v in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def trainable(retain: Sequence[dict], held_out_rows: int) -> list[dict]:
+    """The retain rows that unlearning may use: those after the first `held_out_rows` of `full`."""
+    return [row for row in retain if row["row"] >= held_out_rows]
+
+
+def texts(rows: Sequence[dict], refusals: Sequence[str]) -> list[str]:
+    """All texts of the rows, and the refusals, to train a tokenizer on."""
+    return [row[name] for row in rows for name in ("question", "answer")] + list(refusals)

@@ -1,0 +1,1 @@
+"""How jobs are run, recorded and monitored; no number depends on what is here."""

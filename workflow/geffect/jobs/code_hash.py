@@ -1,0 +1,151 @@
+"""A hash of the code that a stage runs, blind to everything that cannot change a result.
+
+Workflows put it where they keep what a result depends on, so that an edit replans just the stages
+that import the edited file. The hash does not see comments, docstrings and type annotations; the
+text of errors (the arguments of `raise`, and the bodies of classes called ...Error); log lines; and
+the folders in `OUTSIDE`, from which nothing is imported that a number depends on.
+"""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent
+OUTSIDE = ("jobs", "config")
+_NO_FIELDS = ("ClassVar", "InitVar", "KW_ONLY")
+_LEVELS = ("debug", "info", "warning", "error", "exception")
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def code_hash(*entries: str | Path) -> str:
+    """Hash of the syntax trees of the entry files and of everything in this package they import.
+
+    Files that are found by name at run time (those of losses, whatever `importlib` imports) have to
+    be passed as entries of their own.
+    """
+    outside = [PACKAGE / folder for folder in OUTSIDE]
+    reached: set[Path] = set()
+    waiting = [Path(entry).resolve() for entry in entries]
+    while waiting:
+        path = waiting.pop()
+        if path not in reached and not any(path.is_relative_to(folder) for folder in outside):
+            reached.add(path)
+            waiting.extend(_imports(path))
+    digest = hashlib.sha256()
+    for path in sorted(reached):
+        inside = path.is_relative_to(PACKAGE)
+        name = path.relative_to(PACKAGE).as_posix() if inside else path.name
+        digest.update(f"{name}\n{_normal_form(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    """A file without what is for readers and type checkers alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return ast.fix_missing_locations(_WithoutTexts().visit(tree))
+
+
+@cache
+def _normal_form(path: Path) -> str:
+    return ast.dump(_tree(path))
+
+
+class _WithoutTexts(ast.NodeTransformer):
+    """Removes what cannot change a result from a syntax tree."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+        super().generic_visit(node)
+        if hasattr(node, "body") and node.body == []:
+            node.body = [ast.Pass()]
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        if node.value is None:
+            return None
+        assigned = ast.Assign(targets=[node.target], value=node.value)
+        return self.generic_visit(ast.copy_location(assigned, node))
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        if node.name.endswith("Error") and any(map(_is_error, node.bases)):
+            node.body = []
+        annotated = [s for s in node.body if isinstance(s, ast.AnnAssign)]
+        self.generic_visit(node)
+        # What is annotated is a field of a dataclass, unless these say otherwise.
+        fields = [
+            (ast.unparse(s.target), *(n for n in _NO_FIELDS if n in ast.unparse(s.annotation)))
+            for s in annotated
+        ]
+        node.body += [ast.Expr(ast.Constant(str(fields)))] if fields else []
+        return node
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        call = node.value
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+            owner = ast.unparse(call.func.value)
+            if owner in ("log", "context.log") and call.func.attr in _LEVELS:
+                return None
+        if isinstance(call, ast.Constant):  # the description of an attribute
+            return None
+        return self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = [ast.Pass()]
+        return self.generic_visit(node)
+
+
+def _is_error(base: ast.expr) -> bool:
+    return ast.unparse(base).endswith(("Error", "Exception"))
+
+
+@cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    modules = []
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.ImportFrom):
+            module = _absolute(path, node)
+            modules += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+    return tuple(imported for module in modules for imported in _resolve(module))
+
+
+def _absolute(path: Path, node: ast.ImportFrom) -> str:
+    if node.level == 0:
+        return node.module or ""
+    if not path.is_relative_to(PACKAGE):
+        return ""
+    package = [PACKAGE.name, *path.relative_to(PACKAGE).parent.parts]
+    package = package[: len(package) - node.level + 1]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def _resolve(module: str) -> list[Path]:
+    """The files that importing a dotted name of this package runs, its parents included."""
+    first, *parts = module.split(".")
+    if first != PACKAGE.name:
+        return []
+    paths = [PACKAGE / "__init__.py"]
+    for depth in range(1, len(parts) + 1):
+        base = PACKAGE.joinpath(*parts[:depth])
+        paths += [base.with_name(base.name + ".py"), base / "__init__.py"]
+    return [path for path in paths if path.is_file()]

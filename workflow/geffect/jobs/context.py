@@ -1,0 +1,67 @@
+"""What every job sets up before it computes: logging, its record, one-line errors."""
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from geffect import files
+from geffect.errors import DamagedError, GeffectError
+from geffect.jobs import records
+
+log = logging.getLogger("geffect")
+"""The logger above those of all modules; scripts of jobs use it directly."""
+
+
+@contextlib.contextmanager
+def job(name: str, log_path: str | Path) -> Iterator[None]:
+    """Logs to stderr and to `log_path`, keeps a record beside it, turns errors into one line.
+
+    Raises:
+        SystemExit: with status 1, after a `GeffectError` was logged as one line; among them that
+            another job, which is still alive, holds the same record (`records.recorded`).
+    """
+    Path(log_path).parent.mkdir(parents=True, exist_ok=True)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    started = time.monotonic()
+    with contextlib.ExitStack() as handlers:
+        handlers.enter_context(_logged_to(logging.StreamHandler(sys.stderr), name))
+        try:
+            with records.recorded(records.record_path(log_path), name):
+                # Only now: a job that is refused must not empty the log of the one at work.
+                file = logging.FileHandler(log_path, mode="w")
+                handlers.enter_context(_logged_to(file, name))
+                yield
+                log.info("done in %.1f s", time.monotonic() - started)
+        except GeffectError as error:
+            log.error("error: %s", error)
+            if isinstance(error, DamagedError) and _run_folder(log_path) in error.path.parents:
+                log.error("renamed to %s: the next run makes it again", files.set_aside(error.path))
+            raise SystemExit(1) from None
+        except Exception:
+            log.exception("failed")
+            raise
+
+
+@contextlib.contextmanager
+def _logged_to(handler: logging.Handler, name: str) -> Iterator[None]:
+    handler.setFormatter(logging.Formatter(f"[%(asctime)s {name}] %(message)s", "%H:%M:%S"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        handler.close()
+        log.removeHandler(handler)
+
+
+def work(log_path: str | Path) -> Path:
+    """Where a job that logs to `results/RUN/logs/JOB.log` may leave its state: work/JOB."""
+    run = _run_folder(log_path)
+    return run / "work" / Path(log_path).with_suffix("").relative_to(run / "logs")
+
+
+def _run_folder(log_path: str | Path) -> Path:
+    return next(parent.parent for parent in Path(log_path).parents if parent.name == "logs")

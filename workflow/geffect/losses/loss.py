@@ -1,0 +1,193 @@
+"""A loss: a pure function of what it sees of a batch, bound to everything that it depends on.
+
+Training descends it and the engine differentiates it; neither knows its formula. The mean of a
+loss pools all of a batch (training) or of a data set (G-effects): its values are summed over
+micro-batches and divided by their global count, so how a batch is split changes nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from geffect.data.batches import Batch, collate
+from geffect.data.encoding import Example
+from geffect.errors import LossError
+from geffect.losses import registry
+from geffect.losses.registry import ORIGINAL_NEEDS
+from geffect.losses.view import View, view
+from geffect.models.compute import input_device
+from geffect.names import OBJECTIVE, REGULARIZER
+
+PADDED_LENGTH = 500
+"""TOFU's max_length, to which the authors pad every batch (`positions: all`)."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss with its hyper-parameters and everything that it looks at besides the model.
+
+    Attributes:
+        name: its name in messages.
+        values: (view, **hyper) -> values [B, T], or [B] under the reduction "sample".
+        weights: (view, **hyper) -> the weights w of a gradient Σ w ∇log p, of the same shape;
+            None where the loss does not reweight log-likelihoods.
+        hyper: the hyper-parameters.
+        reduction: "token" pools values over label tokens, "sample" over samples.
+        needs: what it needs besides log-probabilities (keys of `registry.NEEDS`).
+        minimum: its lower bound, if one is declared.
+        coefficient: λ, by which training and the term `combined` multiply it.
+        positions: "labels", or "all" of the padded positions.
+        original: the original model θ_o, if it needs that; no gradient flows into θ_o.
+        control_vector: RMU's u [d].
+    """
+
+    name: str
+    values: Callable[..., Tensor]
+    weights: Callable[..., Tensor] | None = None
+    hyper: Mapping[str, Any] = field(default_factory=dict)
+    reduction: str = "token"
+    needs: frozenset[str] = frozenset()
+    minimum: float | None = None
+    coefficient: float = 1.0
+    positions: str = "labels"
+    original: PreTrainedModel | None = None
+    control_vector: Tensor | None = None
+
+    @classmethod
+    def load(
+        cls,
+        kind: str,
+        name: str,
+        hyper: Mapping[str, Any],
+        coefficient: float = 1.0,
+        positions: str = "labels",
+    ) -> "Loss":
+        """A registered loss.
+
+        Args:
+            kind: "objective" or "regularizer".
+            name: its name in the package, or the path of its file.
+            hyper: exactly the hyper-parameters that the file declares.
+            coefficient: λ.
+            positions: one of those that the file declares.
+
+        Raises:
+            ConfigError: there is no such file.
+            LossError: hyper-parameters or positions are not those that the file declares.
+        """
+        declared = registry.get(kind, name)
+        if set(hyper) != set(declared.hyperparameters):
+            wanted = ", ".join(declared.hyperparameters) or "none"
+            given = ", ".join(hyper) or "none"
+            raise LossError(f"{kind} {name!r}: its hyper-parameters are {wanted}, not {given}")
+        if positions not in declared.positions:
+            known = ", ".join(declared.positions)
+            raise LossError(f"{kind} {name!r}: pools the positions {known}, not {positions!r}")
+        module = declared.module()
+        return cls(
+            name=declared.name,
+            values=module.loss,
+            weights=module.weight if declared.weighted else None,
+            hyper=dict(hyper),
+            reduction=declared.reduction,
+            needs=declared.needs,
+            minimum=declared.minimum,
+            coefficient=coefficient,
+            positions=positions,
+        )
+
+    @property
+    def looks_at_original(self) -> bool:
+        """Whether it needs the original model θ_o."""
+        return bool(self.needs & ORIGINAL_NEEDS)
+
+    def bind(
+        self, original: PreTrainedModel | None = None, control_vector: Tensor | None = None
+    ) -> "Loss":
+        """A copy that is bound to θ_o and u, so far as it needs them."""
+        return replace(
+            self,
+            original=original if self.looks_at_original else None,
+            control_vector=control_vector if "control_vector" in self.needs else None,
+        )
+
+    def batches(self, examples: Sequence[Example], size: int) -> list[Batch]:
+        """The examples in batches as this loss pools them, `size` rows at a time."""
+        pad_to = PADDED_LENGTH if self.positions == "all" else None
+        starts = range(0, len(examples), size)
+        return [collate(examples[start : start + size], pad_to) for start in starts]
+
+    def view(self, model: PreTrainedModel, batch: Batch) -> View:
+        """What this loss sees of a batch; runs the model, and θ_o if it needs that."""
+        return view(
+            model,
+            batch.to(input_device(model)),
+            self.needs,
+            layer=self.hyper.get("layer"),
+            original=self.original,
+            control_vector=self.control_vector,
+        )
+
+    def count(self, batch: Batch) -> int:
+        """The number of values of a batch that the mean pools."""
+        return len(batch.input_ids) if self.reduction == "sample" else batch.label_count
+
+    def total(self, seen: View) -> Tensor:
+        """The sum of the values that the mean pools: a differentiable scalar.
+
+        Raises:
+            LossError: the values do not have the shape that the reduction implies.
+        """
+        return self._pool(self.values(seen, **self.hyper), seen)
+
+    def weight(self, seen: View) -> Tensor:
+        """The weights, detached: [B, T] or [B].
+
+        Raises:
+            LossError: this loss declares none.
+        """
+        if self.weights is None:
+            raise LossError(f"{self.name} does not reweight log-likelihoods: it has no weight()")
+        return self.weights(seen, **self.hyper).detach()
+
+    def total_weight(self, seen: View) -> Tensor:
+        """The sum of the weights over what the mean pools."""
+        return self._pool(self.weight(seen), seen)
+
+    def _pool(self, values: Tensor, seen: View) -> Tensor:
+        expected = seen.mask.shape if self.reduction == "token" else seen.mask.shape[:1]
+        if values.shape != expected:
+            raise LossError(
+                f"{self.name}: returns values of shape {list(values.shape)}, but the reduction "
+                f"{self.reduction!r} pools {list(expected)}; set REDUCTION or fix loss()"
+            )
+        return seen.over_tokens(values) if self.reduction == "token" else values.sum()
+
+
+RISK = Loss("risk", lambda seen: -seen.logp)
+"""R(D; θ) = mean over label tokens of -log p(y_i | x, y_<i; θ), in nats."""
+
+
+def objective(name: str, **hyper: Any) -> Loss:
+    """An unlearning objective by its name in the package or the path of its file.
+
+    Raises:
+        ConfigError: there is no such file.
+        LossError: hyper-parameters are not those that it declares.
+    """
+    return Loss.load(OBJECTIVE, name, hyper)
+
+
+def regularizer(
+    name: str, coefficient: float = 1.0, positions: str = "labels", **hyper: Any
+) -> Loss:
+    """A regularizer (retain objective) by its name or path, with its coefficient λ.
+
+    Raises:
+        ConfigError: there is no such file.
+        LossError: hyper-parameters or positions are not those that it declares.
+    """
+    return Loss.load(REGULARIZER, name, hyper, coefficient, positions)

@@ -1,0 +1,41 @@
+"""The names that files, tables and modules share. Imports nothing."""
+
+CELL = ["model", "split", "objective", "regularizer", "seed"]
+"""The five keys of a cell: the first columns of every table of cells."""
+
+ORIGINAL, RETAIN_MODEL = "original", "retain_model"
+REFERENCES = (ORIGINAL, RETAIN_MODEL)
+"""The names of the reference models in the column `objective`."""
+
+NO_REGULARIZER = "none"
+
+COMPONENTS = ("embed", "shallow", "middle", "deep", "lm")
+"""The parts of a model that a G-effect is split into; they add up to `TOTAL`."""
+TOTAL = "total"
+MINIMUM_BLOCKS = 3
+"""One block each for shallow, middle and deep."""
+
+UNLEARN, RETAIN = "unlearn", "retain"
+EFFECT_DATASETS = (UNLEARN, RETAIN)
+"""The data sets whose risk a G-effect is about: D_u, and the non-targeted rows."""
+
+OBJECTIVE, REGULARIZER, COMBINED, PROBE = "objective", "regularizer", "combined", "probe."
+"""The terms of `geffect.parquet`; a probe is called by the prefix followed by its variant."""
+
+REAL_AUTHORS, WORLD_FACTS, HOLDOUT = "real_authors", "world_facts", "holdout"
+TOFU_SETS = (UNLEARN, RETAIN)
+BACKGROUND_SETS = (REAL_AUTHORS, WORLD_FACTS)
+QUESTION_SETS = (*TOFU_SETS, *BACKGROUND_SETS)
+MEMBERSHIP_SETS = (UNLEARN, HOLDOUT)
+EVALUATION_SETS = (*QUESTION_SETS, HOLDOUT)
+"""The data sets of an evaluation; no model has ever seen the `holdout` rows."""
+
+UTILITY_PARTS = tuple(
+    (metric, dataset)
+    for metric in ("probability", "rouge", "truth_ratio")
+    for dataset in (RETAIN, REAL_AUTHORS, WORLD_FACTS)
+)
+"""The nine (metric, data set) pairs that Model Utility is the harmonic mean of."""
+
+ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "gradient_norm", "reference")
+"""The membership inference attacks, as in the metrics `mia_*`."""

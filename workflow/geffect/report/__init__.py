@@ -1,0 +1,1 @@
+"""Tables and figures, from frames alone: nothing here needs torch."""

@@ -1,0 +1,208 @@
+"""The only training loop: fine-tuning, base training and unlearning differ in their losses.
+
+A run minimises the sum of its losses, each a coefficient times a mean over an effective batch.
+Which examples a step sees is drawn before the run from its seed.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+from transformers import PreTrainedModel, get_scheduler
+
+from geffect.data.encoding import Example
+from geffect.losses.loss import Loss
+from geffect.models.compute import autocast, input_device
+from geffect.progress import Progress
+from geffect.training.resume import Resume, State
+from geffect.training.settings import TrainingSettings
+
+Visits = Callable[[int], Sequence[Example]]
+"""Step (1..N) -> the examples of that step's effective batch."""
+
+
+@dataclass
+class Outcome:
+    """The log of a run (a dict per step) and, if it diverged, the step and why."""
+
+    rows: list[dict] = field(default_factory=list)
+    diverged: tuple[int, str] | None = None
+
+    def frame(self) -> pd.DataFrame:
+        """A row per step; `diverged` is True in the row of the step that ended the run."""
+        frame = pd.DataFrame(self.rows)
+        last = None if self.diverged is None else self.diverged[0]
+        return frame.assign(diverged=frame["step"].eq(last))
+
+
+class Observer(Protocol):
+    """Something that looks at a model along its run."""
+
+    def at(self, model: PreTrainedModel, step: int) -> None:
+        """Looks at θ_t; the model is in evaluation mode."""
+
+    def state(self) -> dict[str, pd.DataFrame]:
+        """The tables that it needs to continue in another process."""
+
+    def resume(self, model: PreTrainedModel, state: Mapping[str, pd.DataFrame]) -> None:
+        """Continues from the `state` that it had when it last looked at this model."""
+
+
+def train(
+    model: PreTrainedModel,
+    losses: Mapping[str, Loss],
+    visits: Mapping[str, Visits],
+    settings: TrainingSettings,
+    rows: int,
+    what: str,
+    observer: Observer | None = None,
+    every: int = 1,
+    seed: int = 0,
+    resume: Resume | None = None,
+) -> Outcome:
+    """Minimises Σ coefficient · mean loss over N = settings.steps(rows) AdamW updates.
+
+    Args:
+        model: trained in place.
+        losses: what is minimised, by the name of its column `loss_{name}` in the log.
+        visits: the examples of every loss at every step.
+        rows: |D| of the first loss, which defines an epoch.
+        what: the name of the run in progress lines.
+        observer: looks at the model before the first update (step 0), after every `every`-th, and
+            after the last one.
+        seed: of what the model itself draws (dropout).
+        resume: where the run saves its state after every `resume.every` updates; if there is a
+            state already, the run continues from it and ends as if it had never stopped.
+
+    Returns:
+        The log: a row per update t with the losses at θ_{t-1}, the gradient norm before clipping,
+        and the learning rate. A non-finite loss, gradient norm or weight ends the run at once; the
+        row of that step is the last one.
+
+    Raises:
+        ConfigError: there is not a single full batch.
+    """
+    steps = settings.steps(rows)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
+    scheduler = get_scheduler(settings.schedule, optimizer, settings.warmup(rows), steps)
+    if settings.gradient_checkpointing:
+        model.activation_checkpointing_enable()
+    model.train()
+    torch.manual_seed(seed)
+    outcome, progress = Outcome(), Progress(what, steps)
+    state = None if resume is None else resume.load()
+    if state is not None:
+        _restore(state, model, optimizer, scheduler, outcome)
+    if observer is not None:
+        model.eval()
+        if state is None:
+            observer.at(model, 0)
+        else:
+            observer.resume(model, state.tables)
+        model.train()
+    for step in range(1 if state is None else state.step + 1, steps + 1):
+        row: dict[str, Any] = {"step": step, "loss": 0.0}
+        for name, loss in losses.items():
+            mean, weight = _accumulate(model, loss, visits[name](step), settings)
+            row[f"loss_{name}"] = mean
+            if weight is not None:
+                row[f"weight_{name}"] = weight
+            row["loss"] += loss.coefficient * mean
+        limit = math.inf if settings.max_grad_norm is None else settings.max_grad_norm
+        row["grad_norm"] = torch.nn.utils.clip_grad_norm_(parameters, limit).item()
+        row["learning_rate"] = optimizer.param_groups[0]["lr"]
+        outcome.rows.append(row)
+        if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
+            outcome.diverged = (step, "non-finite loss or gradient")
+            break
+        optimizer.step()
+        scheduler.step()
+        optimizer.zero_grad(set_to_none=True)
+        if not math.isfinite(torch.nn.utils.get_total_norm(parameters).item()):
+            outcome.diverged = (step, "non-finite weights")
+            break
+        if observer is not None and (step % every == 0 or step == steps):
+            model.eval()
+            observer.at(model, step)
+            model.train()
+        if resume is not None and step % resume.every == 0 and step < steps:
+            tables = {} if observer is None else observer.state()
+            resume.save(_state(step, model, optimizer, scheduler, outcome, tables))
+        progress.step(step, f"loss {row['loss']:.4g}")
+    model.eval()
+    if settings.gradient_checkpointing:
+        model.activation_checkpointing_disable()
+    return outcome
+
+
+def _accumulate(
+    model: PreTrainedModel, loss: Loss, examples: Sequence[Example], settings: TrainingSettings
+) -> tuple[float, float | None]:
+    """Adds the gradient of coefficient · mean to `.grad`; returns the mean and the mean weight."""
+    parts = loss.batches(examples, settings.micro_batch_size)
+    counts = [loss.count(part) for part in parts]
+    device = input_device(model)
+    mean, weight = 0.0, 0.0
+    for part, part_count in zip(parts, counts, strict=True):
+        divisor = sum(counts) if settings.reduction == "global" else part_count * len(parts)
+        with autocast(settings.precision, device):
+            seen = loss.view(model, part)
+            total = loss.total(seen)
+        (loss.coefficient * total / divisor).backward()
+        mean += total.item() / divisor
+        if loss.weights is not None:
+            with torch.no_grad():
+                weight += loss.total_weight(seen).item() / sum(counts)
+    return mean, None if loss.weights is None else weight
+
+
+def _state(
+    step: int,
+    model: PreTrainedModel,
+    optimizer: Any,
+    scheduler: Any,
+    outcome: Outcome,
+    tables: dict,
+) -> State:
+    moments = optimizer.state_dict()
+    tensors: dict[str, torch.Tensor] = {f"model.{n}": p for n, p in model.named_parameters()}
+    for index, values in moments["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        tensors |= {f"random.cuda.{k}": s for k, s in enumerate(torch.cuda.get_rng_state_all())}
+    record = {
+        "groups": moments["param_groups"],
+        "scheduler": scheduler.state_dict(),
+        "log": outcome.rows,
+    }
+    return State(step, tensors, record, tables)
+
+
+def _restore(
+    state: State, model: PreTrainedModel, optimizer: Any, scheduler: Any, outcome: Outcome
+) -> None:
+    """Puts everything that a state holds into place."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(state.tensors[f"model.{name}"])
+    moments: dict[int, dict] = {}
+    for name, tensor in state.tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".")
+            moments.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": state.record["groups"]})
+    scheduler.load_state_dict(state.record["scheduler"])
+    torch.set_rng_state(state.tensors["random.cpu"])
+    if torch.cuda.is_available():
+        for k in range(torch.cuda.device_count()):
+            if f"random.cuda.{k}" in state.tensors:  # it may have had other GPUs
+                torch.cuda.set_rng_state(state.tensors[f"random.cuda.{k}"], k)
+    outcome.rows = state.record["log"]
+    state.tensors.clear()  # the model's size three times over

@@ -1,0 +1,93 @@
+"""One cell's unlearning run, from the original model to the files that it leaves behind."""
+
+import logging
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from geffect import frames
+from geffect.cells.cell import Cell
+from geffect.losses.loss import Loss
+from geffect.models import folder
+from geffect.training.loop import Observer, Outcome, train
+from geffect.training.resume import Resume
+from geffect.training.settings import TrainingSettings
+
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """A cell's run: the model that is trained, and the cell's draws.
+
+    Args:
+        cell: what is unlearned, and how.
+        original: the folder of θ_o.
+        device: where to compute.
+
+    Raises:
+        ModelError: the folder holds no usable model.
+    """
+
+    def __init__(self, cell: Cell, original: str | Path, device: torch.device | str):
+        self.cell, self._folder, self._device = cell, original, device
+        self.model = folder.load_model(original, device)
+        self.draws = cell.draw(self.model.config.hidden_size)
+
+    @cached_property
+    def original(self) -> PreTrainedModel:
+        """θ_o, loaded when something first looks at it."""
+        return folder.load_model(self._folder, self._device)
+
+    def train(
+        self,
+        settings: TrainingSettings,
+        every: int,
+        observer: Observer,
+        what: str,
+        resume: Resume | None = None,
+    ) -> Outcome:
+        """Unlearns D_u: trains the model in place with the cell's losses.
+
+        `observer` looks at the model before the first update (step 0), after every `every`-th, and
+        after the last one. With `resume`, a killed run continues from its newest state.
+
+        Raises:
+            ConfigError: there is not a single full batch.
+        """
+        cell, steps = self.cell, settings.steps(len(self.cell.forget))
+        return train(
+            self.model,
+            {name: self._bound(loss) for name, loss in cell.losses.items()},
+            cell.visits(steps, settings.batch_size, settings.length_bucket),
+            settings,
+            len(cell.forget),
+            what,
+            observer=observer,
+            every=every,
+            seed=cell.seed,
+            resume=resume,
+        )
+
+    def _bound(self, loss: Loss) -> Loss:
+        original = self.original if loss.looks_at_original else None
+        return loss.bind(original, self.draws.control_vector)
+
+    def save(self, outcome: Outcome, output: Any) -> None:
+        """Writes the files that every run leaves behind.
+
+        Args:
+            outcome: of `train`.
+            output: has the paths `model` (where a diverged run leaves its record instead), `draws`
+                and `training`.
+        """
+        if outcome.diverged:
+            folder.record_divergence(output.model, *outcome.diverged)
+            log.warning("diverged at step %d: %s", *outcome.diverged)
+        else:
+            folder.save_model(self.model, self.cell.encoder.tokenizer, output.model)
+        self.draws.save(output.draws)
+        frames.write(outcome.frame(), output.training)
+        log.info("wrote %s", output.model)

@@ -1,0 +1,28 @@
+"""Rule geffect: the G-effects of a cell's losses at every checkpoint."""
+
+from geffect import files, frames
+from geffect.cells.cell import Cell
+from geffect.cells.draws import Draws
+from geffect.effects.measurement import Measurement, measure_checkpoints
+from geffect.jobs import context, provenance
+from geffect.models import compute
+from geffect.models.checkpoints import trajectory
+
+
+def main(inputs, output, params, wildcards, log):
+    what = f"geffect {frames.cell_name(wildcards)}"
+    with context.job(what, log):
+        device = compute.prepare(**params.compute)
+        cell = Cell.of_job(inputs.original, inputs, params, wildcards)
+        training = frames.read(inputs.training)
+        last = None if training["diverged"].any() else int(training["step"].iloc[-1])
+        measurement = Measurement.of_job(cell, Draws.load(inputs.draws), inputs, params)
+        run = trajectory(inputs.original, inputs.checkpoints, inputs.model, last)
+        measure_checkpoints(run, measurement, device, what)
+        frames.write_cell(measurement.tables(), wildcards, output)
+        made_of = provenance.made_of(inputs, params, wildcards)
+        files.write_json(provenance.record(made_of), output.record)
+
+
+if "snakemake" in globals():
+    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])
