@@ -1,0 +1,114 @@
+"""Redraws the README's figure and prints its table from a finished demo.
+
+python docs/demo.py results/demo docs/images/demo.png
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn
+from matplotlib.lines import Line2D
+from PIL import Image
+
+OBJECTIVES = ["ga", "wga", "npo", "tnpo", "wtnpo", "po", "rmu"]
+COMPONENTS = ["embed", "shallow", "middle", "deep", "lm"]
+SIDES = {"unlearn": "forget rows D_u", "retain": "retained rows D_r"}
+BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN = seaborn.color_palette("colorblind").as_hex()[:6]
+LINES = dict(zip(OBJECTIVES, [BLUE, VERMILION, GREEN, PINK, ORANGE, BROWN, "#000000"], strict=True))
+LAYERS = dict(zip(COMPONENTS, ["#cccccc", VERMILION, ORANGE, BLUE, PINK], strict=True))
+MARKERS = dict(zip(OBJECTIVES, "os^DvPX", strict=True))
+
+
+def cells(root, name):
+    """A table of the demo's cells without a regularizer, one below the other."""
+    folder = Path(root) / "cells/tiny-phi/forget10"
+    return pd.concat(
+        pd.read_parquet(folder / f"{objective}+none/seed42/{name}.parquet")
+        for objective in OBJECTIVES
+    )
+
+
+def directions(axes, geffect, dataset):
+    """The cosine of ∇R(D) and the objective's gradient along the run."""
+    rows = geffect.query("term == 'objective' and component == 'total' and dataset == @dataset")
+    for objective, line in rows.groupby("objective", sort=False):
+        style = {"color": LINES[objective], "marker": MARKERS[objective], "markersize": 3.5}
+        axes.plot(line["step"], line["cosine"], linewidth=1.2, label=objective, **style)
+    axes.axhline(0, color="#666666", linewidth=0.8)
+    axes.set(ylim=(-1.08, 0.42), xlabel="step (optimiser updates)")
+    axes.set_title(f"direction of the loss: cosine of e, {SIDES[dataset]}")
+
+
+def amounts(axes, risk, dataset):
+    """The predicted change of risk over the whole run, by component."""
+    rows = risk[risk["dataset"].eq(dataset)]
+    sums = rows.groupby(["objective", "component"])[["predicted_change", "measured_change"]].sum()
+    for place, objective in enumerate(OBJECTIVES):
+        left = 0.0
+        for component in COMPONENTS:
+            width = sums.loc[(objective, component), "predicted_change"]
+            if width > 0:
+                axes.barh(place, width, left=left, color=LAYERS[component], height=0.7)
+                left += width
+        measured = sums.loc[(objective, "total"), "measured_change"]
+        axes.plot([measured] * 2, [place - 0.35, place + 0.35], color="black", linewidth=1.6)
+    axes.set_yticks(range(len(OBJECTIVES)), OBJECTIVES)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 17.5), xlabel="predicted (bars) and measured (nats per token)")
+    axes.set_title(f"change of risk by component: {SIDES[dataset]}")
+
+
+def draw(root, path):
+    """The figure: directions above, amounts below; D_u on the left, D_r on the right."""
+    geffect, risk = cells(root, "geffect"), cells(root, "risk")
+    style = {"font.size": 8, "axes.titlesize": 8.5, "axes.spines.top": False}
+    with plt.rc_context({**style, "axes.spines.right": False, "legend.frameon": False}):
+        figure, panels = plt.subplots(2, 2, figsize=(8, 5.6), layout="constrained")
+        for column, dataset in enumerate(SIDES):
+            directions(panels[0, column], geffect, dataset)
+            amounts(panels[1, column], risk, dataset)
+        panels[0, 0].set_ylabel("cosine (forgetting: negative)")
+        panels[0, 1].set_ylabel("cosine (harm: negative)")
+        panels[0, 0].legend(ncols=4, loc="upper right", fontsize=7.5)
+        handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in LAYERS.values()]
+        handles.append(Line2D([], [], color="black", linewidth=1.6))
+        names = [*COMPONENTS, "measured"]
+        panels[1, 0].legend(handles, names, loc="lower right", fontsize=7.5, ncols=2)
+        figure.savefig(path, dpi=150)
+        plt.close(figure)
+    Image.open(path).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def table(root):
+    """The README's table, in markdown: objectives alone, and with KL."""
+    main = pd.read_csv(Path(root) / "tables/main.csv").set_index(["objective", "regularizer"])
+    metrics = ["es_exact_unlearn", "es_exact_retain", "mu"]
+    lines = [
+        "| | ES on D_u ↓ | ES on D_r ↑ | MU ↑ | Σ e_u | Σ e_r "
+        "| +KL: ES on D_u ↓ | ES on D_r ↑ | MU ↑ |",
+        "|---" + "|--:" * 8 + "|",
+    ]
+    for objective in ["original", "retain_model", *OBJECTIVES]:
+        alone = main.loc[(objective, "none")]
+        cells = [f"{alone[name]:.2f}" for name in metrics]
+        cells += [_signed(alone[name]) for name in ("e_unlearn", "e_retain")]
+        if (objective, "kl") in main.index:
+            cells += [f"{main.loc[(objective, 'kl'), name]:.2f}" for name in metrics]
+        else:
+            cells += [""] * 3
+        lines.append(f"| {objective.replace('_', ' ')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _signed(value):
+    if pd.isna(value):
+        return ""
+    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
+    return text.replace("-", "−")
+
+
+if __name__ == "__main__":
+    draw(*sys.argv[1:3])
+    print(table(sys.argv[1]))
