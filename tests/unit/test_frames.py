@@ -30,7 +30,9 @@ def test_a_cell_has_a_name_for_logs():
     assert frames.cell_name(SimpleNamespace(**KEY)) == "tiny forget05 npo+kl seed7"
 
 
-@pytest.mark.parametrize(("corpus", "objective"), [("full", "original"), ("retain95", "retain_model")])
+@pytest.mark.parametrize(
+    ("corpus", "objective"), [("full", "original"), ("retain95", "retain_model")]
+)
 def test_a_reference_stands_as_a_cell_without_regularizer(corpus, objective):
     key = {"model": "tiny", "corpus": corpus, "split": "forget05", "seed": 3}
     assert frames.reference_cell(key) == {

@@ -137,6 +137,22 @@ def test_regularizers_have_coefficient_one_and_rr_takes_rmus_layer(raw, model):
     assert config.loss("regularizer", "none", "forget05", model) is None
 
 
+@pytest.mark.parametrize("positions", ["labels", "all"])
+def test_positions_and_coefficient_of_a_regularizer_reach_its_loss(raw, positions):
+    raw["regularizers"]["kl"] |= {"positions": positions, "coefficient": 0.25}
+    kl = Config(raw).loss("regularizer", "kl", "forget05", "phi-1_5")
+    assert kl == {"name": "kl", "hyper": {}, "coefficient": 0.25, "positions": positions}
+
+
+@pytest.mark.parametrize("label", [True, False])
+@pytest.mark.parametrize("model", MODELS)
+def test_whether_the_answer_tag_is_labelled_reaches_the_template(raw, model, label):
+    raw["label_answer_tag"] = label
+    name = raw["models"][model]["template"]
+    expected = {**raw["templates"][name], "label_answer_tag": label}
+    assert Config(raw).template(model) == expected
+
+
 @pytest.mark.parametrize(("model", "rate"), [("phi-1_5", 2e-5), ("llama-2-7b", 1e-5)])
 def test_training_settings_are_the_papers(raw, model, rate):
     config = Config(raw)

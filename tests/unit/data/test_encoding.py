@@ -273,5 +273,5 @@ def test_the_encoder_of_a_folder_knows_how_long_a_row_may_be(tiny_model, tokeniz
     row = {"question": "Where?", "answer": "In a town. " * 60}
     with pytest.raises(DataError, match=r"question 'Where\?'.* 128 positions"):
         encoder(**row)
-    with pytest.raises(DataError, match="forget rows, row 1: .* 128 positions"):
+    with pytest.raises(DataError, match=r"forget rows, row 1: .* 128 positions"):
         encoder.rows([row | {"answer": "In a town."}, row], "forget rows")

@@ -11,7 +11,9 @@ from geffect.data.rows import read_rows, texts, trainable
 
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.json", "rows.jsonl"])
 def test_rows_come_back_from_every_kind_of_table(name, tmp_path):
-    rows = [row | {"perturbed_answer": [f"No {i}.", "Never."]} for i, row in enumerate(rows_of(0, 4))]
+    rows = [
+        row | {"perturbed_answer": [f"No {i}.", "Never."]} for i, row in enumerate(rows_of(0, 4))
+    ]
     rows[1]["answer"] = "007"
     path = tmp_path / name
     if name.endswith("parquet"):

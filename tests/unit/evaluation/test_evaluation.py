@@ -281,6 +281,20 @@ def test_generation_is_greedy_decoding_of_each_prompt_alone(stopping, prompts, m
     assert min(within) < 16
 
 
+def test_no_more_is_generated_than_the_shortest_prompt_leaves_room_for(model, prompts, monkeypatch):
+    asked, real = [], model.generate
+
+    def noted(**arguments):
+        asked.append((arguments["max_new_tokens"], len(arguments["input_ids"])))
+        return real(**arguments)
+
+    monkeypatch.setattr(model, "generate", noted)
+    generate(model, Spelling(), prompts, 16, 4)
+    lengths = sorted(map(len, prompts))
+    batches = [lengths[start : start + 4] for start in range(0, len(lengths), 4)]
+    assert asked == [(16 - b[0], len(b)) for b in batches if b[0] < 16]
+
+
 def test_a_prompt_without_budget_gets_an_empty_text(model, prompts):
     found = generate(model, Spelling(), prompts, 16, 64)
     for prompt, text in zip(prompts, found, strict=True):

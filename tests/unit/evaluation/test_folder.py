@@ -16,6 +16,7 @@ from geffect.data.rows import read_rows
 from geffect.data.sources import tables
 from geffect.errors import DamagedError, DataError, ModelError
 from geffect.evaluation import command
+from geffect.evaluation import folder as module
 from geffect.evaluation.folder import check_moved, evaluate_folder
 from geffect.evaluation.samples import EvaluationSettings
 from geffect.evaluation.samples import samples as evaluation_samples
@@ -117,6 +118,19 @@ def test_the_command_labels_the_answer_tag_as_the_configuration_says(
     assert record["template"]["label_answer_tag"] is (label is not False)
     assert record["settings"]["max_rows"] == 2
     assert len(pd.read_parquet(tmp_path / "samples.parquet").query("dataset == 'unlearn'")) == 2
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_that_membership_is_missing_is_said_where_it_is(there, monkeypatch, caplog):
+    datasets = ["unlearn", "holdout"] if there else ["unlearn"]
+    log = pd.DataFrame({"dataset": datasets})
+    monkeypatch.setattr(module, "samples", lambda *_: log)
+    monkeypatch.setattr(module.summary, "metrics", lambda *given: given)
+    found = module.evaluate(None, None, {})
+    assert ("no holdout rows" in caplog.text) == (not there)
+    assert found.samples is log and found.record == {}
+    assert found.metrics[1:] == (None, EvaluationSettings())
+    assert module.evaluate(None, None, {}, is_retain=True).metrics[1] is log
 
 
 def test_weights_that_did_not_move_or_are_another_runs_are_refused(

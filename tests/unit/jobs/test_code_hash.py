@@ -13,6 +13,7 @@ import pytest
 from geffect.jobs import code_hash as sources
 
 SCRIPTS = sources.PACKAGE.parent / "scripts"
+OUTSIDE = ("jobs", "config")  # the folders on which no result depends
 
 FILES = {
     "__init__.py": "",
@@ -334,7 +335,7 @@ def test_what_an_entry_is_called_or_where_it_stands_in_the_list_is_no_surprise(p
     assert package.hash("one", "one") == package.hash("one")
 
 
-@pytest.mark.parametrize("folder", sources.OUTSIDE)
+@pytest.mark.parametrize("folder", OUTSIDE)
 def test_how_a_job_is_run_and_found_again_does_not_count(folder, package):
     package.write(f"{folder}/__init__.py", "")
     package.write(f"{folder}/part.py", "VALUE = 1\n")
@@ -433,7 +434,7 @@ def test_a_stage_sees_an_edit_of_every_module_that_it_imports_and_of_no_other(
             seen.add(path.relative_to(real / "geffect").as_posix())
         path.write_text(text)
     assert sources.code_hash(*entries) == before
-    expected = {name for name in imported[stage] if name.split("/")[0] not in sources.OUTSIDE}
+    expected = {name for name in imported[stage] if name.split("/")[0] not in OUTSIDE}
     assert seen == expected and len(seen) > 3
 
 

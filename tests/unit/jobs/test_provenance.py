@@ -64,9 +64,7 @@ def test_a_record_names_data_and_weights_by_their_roles(job, tmp_path):
     found = record(content)
     assert found["cell"] == content["wildcards"]
     assert found["settings"] == content["settings"] and found["code"] == "c0de"
-    assert found["data"] == {
-        name: content["inputs"][name] for name in ("forget", "retain", "both")
-    }
+    assert found["data"] == {name: content["inputs"][name] for name in ("forget", "retain", "both")}
     assert found["weights"] == {"model": {"model.safetensors": sha(b"w")}}
     assert {"git", "packages", "python", "host", "device", "gpu", "wall_seconds"} <= set(found)
 

@@ -433,4 +433,6 @@ def test_kl_of_half_precision_logits_is_computed_in_float32(rng):
     seen = View(mask, torch.zeros(2, 3), logits=halves[0], logits_ref=halves[1])
     found = regularizer("kl").values(seen)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found.double(), (q.exp() * (q - p)).sum(dim=-1), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        found.double(), (q.exp() * (q - p)).sum(dim=-1), rtol=1e-4, atol=1e-6
+    )

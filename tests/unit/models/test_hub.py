@@ -44,7 +44,7 @@ def test_weights_configuration_and_tokenizer_of_a_revision_are_fetched(hub, tmp_
 
 def test_a_repository_without_safetensors_leaves_nothing(hub, tmp_path):
     (hub[0] / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match="someone/model at f00: .*safetensors"):
+    with pytest.raises(ModelError, match=r"someone/model at f00: .*safetensors"):
         download_model("someone/model", "f00", 3, tmp_path / "model")
     assert not (tmp_path / "model").exists()
 

@@ -317,6 +317,19 @@ def test_main_table_of_missing_cells_only():
     assert row["status"] == "missing" and row[tables.VALUES].isna().all()
 
 
+def test_status_and_last_step_of_a_run_are_those_of_its_training_log():
+    cells = [name_cell("ga", "kl", 1), name_cell("npo", seed=2), name_cell("ga", seed=3)]
+    ends = [True, False, True]
+    logs = [
+        pd.DataFrame({"step": range(1, 4 + n), "diverged": [False] * (2 + n) + [end]})
+        for n, end in enumerate(ends)
+    ]
+    found = tables.status(cells, logs)
+    assert found[CELL].to_dict("records") == cells
+    assert found["status"].tolist() == ["diverged", "ok", "diverged"]
+    assert tables.diverged_steps(cells, logs) == {("ga", "kl", 1): 3, ("ga", "none", 3): 5}
+
+
 def test_nine_parts_has_one_row_per_cell(rng):
     cells = [name_cell("ga", seed=1), name_cell("ga", seed=0), name_cell("original")]
     metrics, *_ = make_frames(cells, rng)

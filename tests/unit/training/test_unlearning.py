@@ -15,6 +15,7 @@ from geffect.losses.loss import regularizer
 from geffect.models import folder
 from geffect.models.checkpoints import Checkpoints, trajectory
 from geffect.models.folder import diverged, load_model, save_model
+from geffect.training import unlearning
 from geffect.training.unlearning import Run
 
 SETTINGS = dataclasses.replace(PAPER, batch_size=4, micro_batch_size=2, learning_rate=1e-3)
@@ -61,6 +62,29 @@ def test_less_than_one_batch_of_forget_rows_is_a_config_error(cell_of, original)
     settings = dataclasses.replace(SETTINGS, epochs=1)
     with pytest.raises(ConfigError, match="batch_size"):
         run.train(settings, EVERY, Observer(), "unlearning")
+
+
+def test_a_run_hands_its_cells_losses_batches_and_seed_to_the_loop(cell_of, original, monkeypatch):
+    handed = {}
+
+    def noted(model, losses, visits, settings, rows, what, **given):
+        handed.update(given, model=model, losses=losses, visits=visits, rows=rows)
+        handed.update(settings=settings, what=what)
+
+    monkeypatch.setattr(unlearning, "train", noted)
+    run, observer, resume = Run(cell_of("rmu", "kl"), original, "cpu"), Observer(), object()
+    settings = dataclasses.replace(SETTINGS, length_bucket=3, micro_batch_size=1)
+    run.train(settings, 4, observer, "a run", resume)
+    given = {"model": run.model, "settings": settings, "rows": 10, "what": "a run"}
+    given |= {"observer": observer, "every": 4, "resume": resume, "seed": run.cell.seed}
+    assert given.items() <= handed.items()
+    for name, visit in run.cell.visits(LAST, 4, 3).items():
+        for step in range(1, LAST + 1):
+            assert handed["visits"][name](step) == visit(step)
+    objective, regularizer = (handed["losses"][name] for name in ("objective", "regularizer"))
+    assert torch.equal(objective.control_vector, run.draws.control_vector)
+    assert objective.original is None and regularizer.original is run.original
+    assert (objective.name, regularizer.coefficient) == ("rmu", 0.5)
 
 
 def test_a_run_is_watched_at_its_ends_and_every_few_steps_in_evaluation_mode(cell_of, original):
