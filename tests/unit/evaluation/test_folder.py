@@ -163,6 +163,16 @@ def run_command(*arguments):
     command.main([str(argument) for argument in arguments])
 
 
+@pytest.mark.parametrize("option", ["--data", "--split", "--template", "--out"])
+def test_the_command_says_which_option_it_lacks(option, tmp_path, capsys):
+    given = {"--data": tmp_path, "--split": "forget10", "--template": "phi", "--out": tmp_path}
+    del given[option]
+    with pytest.raises(SystemExit) as ended:
+        run_command("model", *(part for pair in given.items() for part in pair))
+    assert ended.value.code == 2
+    assert option in capsys.readouterr().err
+
+
 def test_the_command_evaluates_a_folder_and_its_retain_model(
     model_folder, data_folder, tmp_path, capsys
 ):

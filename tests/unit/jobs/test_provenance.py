@@ -95,3 +95,7 @@ def test_the_commit_is_dirty_where_git_says_so(status, monkeypatch):
 def test_outside_of_a_repository_there_is_no_commit(monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=128))
     assert provenance.provenance()["git"] == {"commit": None, "dirty": None}
+
+
+def test_git_answers_in_text():
+    assert isinstance(provenance._git("--version"), str)

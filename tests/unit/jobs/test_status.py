@@ -76,6 +76,14 @@ def test_a_stage_is_done_when_all_its_files_are_there(run, capsys):
     assert run.says(capsys)[0] == 0
 
 
+def test_the_name_of_a_row_comes_before_its_stages(run, capsys):
+    run.make("unlearn")
+    header, row, *_ = run.says(capsys)[1].splitlines()
+    names = header.split()
+    assert names[1:] == list(STAGES)
+    assert row.endswith("missing") and not row.startswith(("done", "missing"))
+
+
 def test_a_diverged_run_is_no_failure(run, capsys):
     run.make("unlearn", diverged=[3, "loss"])
     assert run.states()["unlearn"] == "diverged"

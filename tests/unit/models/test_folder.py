@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from geffect.errors import ModelError
 from geffect.models import folder
 from geffect.models.folder import load_model
 
@@ -40,4 +41,11 @@ def test_a_model_whose_parts_are_not_understood_is_refused(tiny_model, tmp_path,
     tiny_model(dtype=torch.float32).save_pretrained(tmp_path)
     monkeypatch.setattr(folder, "component_map", refuse)
     with pytest.raises(folder.ModelError, match="belongs to no component"):
+        load_model(tmp_path)
+
+
+def test_the_record_of_a_divergence_wins_over_weights_beside_it(tiny_model, tmp_path):
+    tiny_model(dtype=torch.float32).save_pretrained(tmp_path)
+    folder.files.write_json({"step": 3, "reason": "broken"}, tmp_path / folder.DIVERGED)
+    with pytest.raises(ModelError, match="the run diverged"):
         load_model(tmp_path)

@@ -146,6 +146,9 @@ def test_tokenizer_covers_every_text_and_has_offsets(tokenizer):
     shown = [text[start:end] for start, end in encoded["offset_mapping"]]
     assert all(part.strip() in (part, "") for part in shown), "offsets leave spaces out"
     assert tokenizer.eos_token_id is not None and len(tokenizer) <= 320
+    assert tokenizer.pad_token == tokenizer.eos_token
+    ids = tokenizer(f"{tokenizer.eos_token}and on")["input_ids"]
+    assert ids[0] == tokenizer.eos_token_id, "EOS is a token of its own, not spelt out"
 
 
 # Folders.
