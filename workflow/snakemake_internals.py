@@ -6,10 +6,12 @@ in a new version of Snakemake shows here and nowhere else.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+_NO_RECORD = "no record"
 _MESSAGE = r"^    message: (.*?)(?:For further error details|^    \w+( \w+)?:)"
 
 
@@ -38,6 +40,130 @@ def note_what_outlives_its_snakemake(workflow: Any) -> None:
             settings.exec_mode = own_mode
 
     PersistenceBase.finished = finished
+
+
+def compare_with_records(
+    record_of: Callable[[Any], str | None],
+    differences: Callable[[Any], list | None],
+    say: Callable[[list[tuple[Any, list | None]], list[str]], None],
+) -> None:
+    """Lets planning ask the records beside results where Snakemake has no notes of its own on them.
+
+    Its notes on what files were made with lie in `.snakemake` of the folder it was started in, by
+    the names of files, so they know nothing of results that have been copied, or replaced. Its
+    notes count where they are on the very files that are there, whose times they hold.
+
+    Args:
+        record_of: the file of a job's record, None for a job that has none.
+        differences: what the record of a job does not have in common with the job (`where`,
+            `before`, `now`), None where there is no record.
+        say: is called once it is known what is to be done: with the jobs whose settings or code
+            have changed, each with the differences that are known (None where nothing says how its
+            results were made); and with the files of all jobs if there is nothing to do.
+    """
+    from snakemake.dag import DAG
+    from snakemake.persistence import NO_PARAMS_CHANGE, ParamsChange, PersistenceBase
+
+    own = {
+        name: getattr(PersistenceBase, name)
+        for name in (
+            *("has_metadata", "has_outdated_metadata", "params_changed"),
+            *("input_changed", "code_changed", "software_stack_changed"),
+        )
+    }
+
+    def notes_count(persistence: Any, job: Any) -> bool:
+        if not own["has_metadata"](persistence, job):
+            return False
+        if own["has_outdated_metadata"](persistence, job):
+            return False
+        return all(_time(path) in (None, persistence.metadata(path).endtime) for path in job.output)
+
+    @cache  # asked for several times while planning, when no record changes
+    def change(persistence: Any, job: Any) -> Any:
+        """What has changed by the record; None where Snakemake's own notes count."""
+        if record_of(job) is None or notes_count(persistence, job):
+            return None
+        found = differences(job)
+        if found is None and own["has_metadata"](persistence, job):
+            return None
+        if found is None and not any(map(os.path.exists, job.output)):
+            return None
+        if found is None:
+            return ParamsChange({_NO_RECORD}, set(), set(job.output))
+        return ParamsChange(
+            {f"{where} = {before}" for where, before, _ in found},
+            {f"{where} = {now}" for where, _, now in found},
+            set(job.output) if found else set(),
+        )
+
+    def has_metadata(persistence: Any, job: Any) -> bool:
+        return change(persistence, job) is not None or own["has_metadata"](persistence, job)
+
+    def has_outdated_metadata(persistence: Any, job: Any) -> bool:
+        return change(persistence, job) is None and own["has_outdated_metadata"](persistence, job)
+
+    def params_changed(persistence: Any, job: Any, file: Any = None) -> Any:
+        found = change(persistence, job)
+        if found is None:
+            return own["params_changed"](persistence, job, file)
+        return found if file is None or file in found.files else NO_PARAMS_CHANGE
+
+    def unless_by_record(name: str) -> Callable:
+        def changed(persistence: Any, job: Any, file: Any = None) -> Any:
+            if change(persistence, job) is None:
+                return own[name](persistence, job, file)
+            return iter(()) if file is None else False
+
+        return changed
+
+    PersistenceBase.has_metadata = has_metadata
+    PersistenceBase.has_outdated_metadata = has_outdated_metadata
+    PersistenceBase.params_changed = params_changed
+    for name in ("input_changed", "code_changed", "software_stack_changed"):
+        setattr(PersistenceBase, name, unless_by_record(name))
+
+    init = DAG.init
+
+    async def init_and_say(dag: Any, *arguments: Any, **options: Any) -> None:
+        await init(dag, *arguments, **options)
+        needed = list(dag.needrun_jobs())
+        changed = []
+        for job in needed:
+            found = None
+            if record_of(job) is not None and any(map(os.path.exists, job.output)):
+                found = differences(job)
+            by_notes = dag.reason(job).params_changed
+            if found or by_notes:
+                unknown = by_notes and _NO_RECORD in by_notes.only_old
+                changed.append((job, None if unknown else found or []))
+        say(changed, [] if needed else [str(path) for job in dag.jobs for path in job.output])
+
+    DAG.init = init_and_say
+
+
+def _time(path: str) -> float | None:
+    """The time that Snakemake notes of a file or folder; None where there is none."""
+    stamp = os.path.join(path, ".snakemake_timestamp") if os.path.isdir(path) else path
+    try:
+        return os.stat(stamp).st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def given(workflow: Any) -> dict[str, Any]:
+    """What the command line says of the configuration (--config), as Snakemake has read it."""
+    return dict(workflow.config_settings.config)
+
+
+def targets(workflow: Any) -> list[str]:
+    """What was asked for: names of rules and files."""
+    return list(workflow.dag_settings.targets) or [workflow.default_target]
+
+
+def made(workflow: Any) -> list[str]:
+    """The files of all jobs that have ended well in this process and those that it started."""
+    return [str(path) for job in workflow.dag.finished_jobs for path in job.output]
 
 
 def slurm_run(workflow: Any) -> str | None:
@@ -94,5 +220,5 @@ def results_of(arguments: Sequence[str]) -> tuple[Path, Path]:
     os.chdir(given.directory or ".")
     config = load_configfile("config.yaml")
     update_config(config, changes)
-    results = Path(config["results"])
-    return results, results / config["run"]
+    results = Path(str(config["results"]))
+    return results, results / str(config["run"])

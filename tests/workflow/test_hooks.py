@@ -79,7 +79,8 @@ def test_what_outlives_its_snakemake_is_compared_with_the_configuration_like_all
 def test_success_is_told_once_and_the_manifest_names_every_file_of_the_grid(folder):
     result = snakemake(folder, "--", DATA)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("main table:") == 1
+    assert "This run wrote\ndata:            results/nano/data/full.parquet\n" in result.stdout
+    assert "main table:" not in result.stdout and "cells/" not in result.stdout
     root = folder / "results/nano"
     manifest = json.loads((root / "grid.json").read_text())
     assert manifest["runs"] == []
@@ -146,3 +147,92 @@ def test_a_script_that_cannot_even_be_imported_is_told(folder):
     script.write_text(text)
     assert result.returncode == 1 and "No module named 'not_there'" in result.stderr
     assert "nano-phi seed3 base: failed before it began" in result.stdout
+
+
+def test_a_run_that_had_nothing_to_do_says_where_its_results_lie(folder):
+    snakemake(folder, "--", DATA)
+    again = snakemake(folder, "--", DATA)
+    assert again.returncode == 0 and "Nothing to be done" in again.stderr
+    assert f"Up to date in results/nano:\ndata:            {DATA}\n" in again.stderr
+    assert "main table:" not in again.stderr
+
+
+def test_that_all_ignores_only_is_said(folder):
+    said = "only: `all` makes the whole grid"
+    assert said in snakemake(folder, "-n", "--config", "only={seeds: [3]}").stderr
+    assert said not in snakemake(folder, "-n", "cells", "--config", "only={seeds: [3]}").stderr
+
+
+# A run of another checkout on the same results, which lasts until it is told to end.
+RIVAL = """
+import sys
+from geffect.jobs import manifest
+manifest.begin(sys.argv[1], [], None)
+print("began", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_run_on_one_folder_of_results_is_refused_and_changes_nothing(folder, tmp_path):
+    root = tmp_path / "shared" / "nano"
+    target = f"{root}/data/full.parquet"
+    config = ("--config", f"results={tmp_path}/shared")
+    assert snakemake(folder, *config, "--", target).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in (root / "data").iterdir()}
+    rival = subprocess.Popen(
+        [sys.executable, "-c", RIVAL, root],
+        env={**os.environ, "PYTHONPATH": str(folder / "workflow")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert rival.stdout.readline() == "began\n"
+    forced = snakemake(folder, *config, "--forcerun", "data", "--", target)
+    rival.kill()
+    rival.communicate()
+    assert forced.returncode == 1
+    (line,) = [line for line in forced.stderr.splitlines() if "is at work" in line]
+    assert f"(process {rival.pid} on " in line and f"kill -INT {rival.pid}" in line
+    assert "Traceback" not in forced.stderr
+    assert {path: path.stat().st_mtime_ns for path in (root / "data").iterdir()} == before
+    assert snakemake(folder, *config, "--forcerun", "data", "--", target).returncode == 0
+    assert records.read(root / "run.json")["state"] == "done"
+
+
+MODEL = "models/nano-phi/base/seed3"
+BYTES = {}
+
+
+@pytest.mark.parametrize(
+    "time", [1, *(pytest.param(n, marks=pytest.mark.trial) for n in range(2, 11))]
+)
+def test_of_two_checkouts_started_at_once_on_one_folder_one_makes_the_results(
+    time, checkout, tmp_path
+):
+    shared = tmp_path / "shared"
+    started = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        folder = checkout(tmp_path / name)
+        started.append(
+            subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "snakemake", "--configfile", NANO, "--cores", "1"),
+                    *("--config", f"results={shared}", "--", f"{shared}/nano/{MODEL}/model"),
+                ],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(folder / "workflow")},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    said = [process.communicate()[1] for process in started]
+    assert sorted(process.returncode for process in started) == [0, 1], said
+    (refused,) = [text for text, p in zip(said, started, strict=True) if p.returncode]
+    assert refused.count("is at work there") == 1 and "Traceback" not in refused, refused
+    made = {
+        name: (shared / "nano" / name).read_bytes()
+        for name in ("data/full.parquet", f"{MODEL}/model/model.safetensors")
+    }
+    assert BYTES.setdefault("made", made) == made

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,101 @@ def test_results_are_those_of_the_run_that_the_arguments_name(
     assert Path.cwd() == toy.folder
     with pytest.raises(ValueError, match="snakemake -n"):
         internals.results_of(["-n"])
+
+
+RECORDED = """
+import json
+import os
+import snakemake_internals
+
+configfile: "config.yaml"
+
+
+def differences(job):
+    if not os.path.exists("record"):
+        return None
+    number = json.loads(open("record").read())
+    return [("number", number, job.params.number)] * (number != job.params.number)
+
+
+def say(changed, up_to_date):
+    print("changed", [(str(job), why) for job, why in changed], "up to date", up_to_date)
+
+
+snakemake_internals.compare_with_records(
+    lambda job: job.output.get("record"), differences, say
+)
+
+rule all:
+    input: "later"
+
+rule first:
+    output: "made", record="record"
+    params: number=config["number"]
+    shell: "echo {params.number} | tee made > record"
+
+rule later:
+    input: "made"
+    output: "later"
+    shell: "touch later"
+
+onsuccess:
+    print("made", snakemake_internals.made(workflow))
+"""
+
+
+@pytest.fixture
+def recorded(toy):
+    (toy.folder / "Snakefile").write_text(RECORDED)
+    status, said = toy()
+    assert status == 0, said
+    assert "made ['made', 'record', 'later']" in said or "made ['later', 'made'" in said, said
+    return toy
+
+
+UP_TO_DATE = "changed [] up to date ["
+CHANGED = "changed [('first', [('number', {}, {})])] up to date []"
+
+
+def test_without_notes_the_record_is_compared(recorded):
+    assert UP_TO_DATE in recorded("-n")[1]
+    assert CHANGED.format(1, 2) in recorded("-n", "--config", "number=2")[1], "Snakemake knows"
+    shutil.rmtree(recorded.folder / ".snakemake")
+    assert UP_TO_DATE in recorded("-n")[1]
+    said = recorded("-n", "--config", "number=2")[1]
+    assert CHANGED.format(1, 2) in said
+    assert "rule first:" in said and "rule later:" in said
+    assert "before: number = 1 now: number = 2" in said
+    assert recorded("--config", "number=2")[0] == 0
+    assert (recorded.folder / "record").read_text() == "2\n"
+    assert UP_TO_DATE in recorded("-n", "--config", "number=2")[1]
+
+
+def test_what_is_not_there_is_not_stale(recorded):
+    for name in ("made", "record", "later"):
+        (recorded.folder / name).unlink()
+    assert "changed [] up to date []" in recorded("-n")[1]
+
+
+def test_notes_on_other_files_do_not_count(recorded):
+    (recorded.folder / "record").write_text("7\n")
+    assert CHANGED.format(7, 1) in recorded("-n", "--rerun-triggers", "params")[1]
+
+
+def test_what_has_neither_notes_nor_record_is_made_again_unless_it_is_touched(recorded):
+    shutil.rmtree(recorded.folder / ".snakemake")
+    (recorded.folder / "record").unlink()
+    assert "changed [('first', None)]" in recorded("-n", "made")[1]
+    (recorded.folder / "record").touch()
+    (recorded.folder / "record").write_text("5")
+    assert recorded("--touch")[0] == 0
+    assert UP_TO_DATE in recorded("-n")[1], "accepted as it is"
+
+
+def test_what_the_command_line_gives_and_asks_for(toy):
+    ask = (
+        "print('given', snakemake_internals.given(workflow), snakemake_internals.targets(workflow))"
+    )
+    (toy.folder / "Snakefile").write_text(SNAKEFILE.replace("print(", f"{ask}\n    print("))
+    assert "given {'number': 3} ['all']" in toy("--config", "number=3")[1]
+    assert "given {} ['made']" in toy("--forceall", "--", "made")[1]

@@ -37,9 +37,13 @@ class DamagedError(GeffectError):
         path: the file or folder that has to be made again.
     """
 
-    def __init__(self, path: str | Path, what: str):
-        super().__init__(f"{path}: {what}; remove it and make it again")
+    def __init__(self, path: str | Path, what: str, mend: str = "remove it and make it again"):
+        super().__init__(f"{path}: {what}; {mend}")
         self.path = Path(path)
+
+
+class HubError(GeffectError):
+    """The hub cannot be reached, or does not have what is asked for."""
 
 
 class DiskError(GeffectError):

@@ -121,14 +121,19 @@ def set_aside(path: str | Path) -> Path:
     return aside
 
 
+def full(error: Exception) -> bool:
+    """Whether an error says that there is no room left on a disk."""
+    # safetensors raises an error of its own, with the number only in its text.
+    of_system = getattr(error, "errno", None) in _FULL
+    return of_system or any(f"(os error {number})" in str(error) for number in _FULL)
+
+
 @contextlib.contextmanager
 def _room(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        # safetensors raises an error of its own, with the number only in its text.
-        full = getattr(error, "errno", None) in _FULL
-        if full or any(f"(os error {number})" in str(error) for number in _FULL):
+        if full(error):
             raise DiskError(
                 f"{path}: the disk is full or a quota is reached; free some space, then run again"
             ) from error

@@ -19,7 +19,9 @@ except ImportError:
         "the package geffect is not installed: pip install it from the same release as this workflow"
     ) from None
 
+import snakemake_internals
 from geffect.config import CellKey, Config
+from geffect.config.given import use_given
 from geffect.data.refusals import refusals_path
 from geffect.data.tofu import HOLDOUT, SPLITS, table_names
 from geffect.errors import GeffectError
@@ -29,6 +31,7 @@ from geffect.names import NO_REGULARIZER, OBJECTIVE, REGULARIZER
 
 # --- The configuration, checked as a whole.
 
+use_given(config, snakemake_internals.given(workflow))
 try:
     CONFIG = Config(config)
     CONFIG.selected()

@@ -1,13 +1,14 @@
 """From the configured source to verified parquet tables, and models from the hub.
 
-data            -> data/{full,forgetNN,retainNN,held_out,real_authors,world_facts,refusals}.parquet
-download_model  hub id and revision -> models/{model}/base/model/
+data            -> data/{full,forgetNN,retainNN,held_out,real_authors,world_facts,refusals}.parquet, record.json
+download_model  hub id and revision -> models/{model}/base/{model/,record.json}
 """
 
 
 rule data:
     output:
         tables=[table(name) for name in table_names(CONFIG.splits)],
+        record=f"{ROOT}/data/record.json",
     log:
         f"{ROOT}/logs/data.log",
     benchmark:
@@ -26,6 +27,7 @@ rule data:
 rule download_model:
     output:
         model=directory(f"{ROOT}/models/{{model}}/base/model"),
+        record=f"{ROOT}/models/{{model}}/base/record.json",
     log:
         f"{ROOT}/logs/download_model/{{model}}.log",
     benchmark:

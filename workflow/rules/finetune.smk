@@ -1,7 +1,7 @@
 """Base training of scratch models, and fine-tuning on full and on the retain splits.
 
-base_training  data/*.parquet -> models/{model}/base/seed{seed}/model/
-finetune       base model, data/{corpus}.parquet -> models/{model}/{corpus}/seed{seed}/{model/,training.parquet}
+base_training  data/*.parquet -> models/{model}/base/seed{seed}/{model/,training.parquet,record.json}
+finetune       base model, data/{corpus}.parquet -> models/{model}/{corpus}/seed{seed}/{model/,training.parquet,record.json}
 """
 
 
@@ -13,6 +13,7 @@ rule base_training:
     output:
         model=directory(f"{ROOT}/models/{{model}}/base/seed{{seed}}/model"),
         training=f"{ROOT}/models/{{model}}/base/seed{{seed}}/training.parquet",
+        record=f"{ROOT}/models/{{model}}/base/seed{{seed}}/record.json",
     log:
         f"{ROOT}/logs/base_training/{{model}}_seed{{seed}}.log",
     benchmark:
@@ -47,6 +48,7 @@ rule finetune:
     output:
         model=directory(f"{MODEL}/model"),
         training=f"{MODEL}/training.parquet",
+        record=f"{MODEL}/record.json",
     log:
         f"{ROOT}/logs/finetune/{{model}}_{{corpus}}_seed{{seed}}.log",
     benchmark:

@@ -18,6 +18,7 @@ rule tables:
         reference_records=per_reference(f"{REFERENCE}/evaluation.json"),
     output:
         tables=table_files(),
+        record=f"{ROOT}/tables/record.json",
     log:
         f"{ROOT}/logs/tables.log",
     benchmark:

@@ -1,4 +1,4 @@
-"""The manifest of a run, and the messages at its end; no rules.
+"""How results were made, the manifest of a run, and the messages at its end; no rules.
 
 Snakemake runs the hooks that call these functions in its main process only: the processes that it
 starts for jobs get --no-hooks.
@@ -8,10 +8,65 @@ import os
 
 from snakemake.io import is_flagged
 
-import snakemake_internals
-from geffect.jobs import manifest, status
+from geffect.jobs import manifest, stale, status
+from geffect.jobs.provenance import made_with
 
 snakemake_internals.note_what_outlives_its_snakemake(workflow)
+
+# --- Results that are not what is asked for now, by the records beside them.
+
+KINDS = dict(
+    data="the data",
+    download_model="model",
+    base_training="model",
+    finetune="model",
+    unlearn="cell",
+    geffect="cell",
+    evaluate="cell",
+    evaluate_reference="reference",
+    tables="the tables",
+    figures="the figures",
+)
+
+
+def record_of(job):
+    """The record of a job's settings and code among its results; None where it makes no results."""
+    if job.rule.name not in KINDS:
+        return None
+    if job.rule.name == "figures":
+        return f"{job.output.figures}/record.json"
+    return job.output.get("record") or job.output.get("provenance")
+
+
+def differences(job):
+    """What the record of a job's results does not have in common with the job."""
+    return stale.differences(record_of(job), made_with(job.params, job.wildcards))
+
+
+def say_what_is_planned(changed, up_to_date):
+    """Says which results are not what is asked for; where they lie, if there is nothing to do."""
+    found = [
+        stale.Stale(kind, "" if kind.startswith("the ") else str(job.wildcards), why)
+        for job, why in changed
+        if (kind := KINDS.get(job.rule.name))
+    ]
+    lines = stale.summary(found)
+    if config["only"] and "all" in snakemake_internals.targets(workflow):
+        lines.append(
+            "only: `all` makes the whole grid all the same; `snakemake cells` heeds it"
+        )
+    if up_to_date:
+        lines += [f"Up to date in {ROOT}:", *summary(up_to_date)]
+    if lines:
+        print(*lines, sep="\n", file=sys.stderr)
+
+
+if workflow.is_main_process:
+    snakemake_internals.compare_with_records(
+        record_of, differences, say_what_is_planned
+    )
+
+# --- The manifest.
 
 
 def stage(rule, **wildcards):
@@ -109,28 +164,53 @@ def groups():
     return [dict(name=name, rows=group) for name, group in rows.items() if group]
 
 
-def summary():
-    """What a finished run has written, and where."""
-    return "\n".join(
-        [
-            f"main table:      {ROOT}/tables/main.md (.csv, .tex); utility.md, privacy.md; all metrics with intervals: metrics.csv",
-            f"figures:         {ROOT}/figures/MODEL/SPLIT/*.pdf (.png)",
-            f"G-effect data:   {fill(f'{CELL}/geffect.parquet', **vars(CONFIG.cells[0]))}, ...",
-            f"                 {len(CONFIG.cells)} cells; cumulated: {ROOT}/tables/geffect.csv",
-            f"how it was made: {ROOT}/tables/provenance.csv",
+def summary(files):
+    """Where the results lie among some files: those that are still there, no others."""
+    there = [path for path in files if os.path.exists(path)]
+
+    def made(pattern, folder):
+        """Those whose names match, in a folder of the run."""
+        return [
+            path
+            for path in there
+            if path.startswith(f"{ROOT}/{folder}/") and Path(path).match(pattern)
         ]
-    )
+
+    tables = made("*.csv", "tables")
+    lines = []
+    if tables:
+        lines += [
+            f"main table:      {ROOT}/tables/main.md (.csv, .tex); utility.md, privacy.md; all metrics with intervals: metrics.csv",
+            f"cumulated:       {ROOT}/tables/geffect.csv; how all was made: provenance.csv",
+        ]
+    for title, found in (
+        ("figures", [f"{path}/*.pdf (.png)" for path in made("*", "figures")]),
+        ("G-effects", made("geffect.parquet", "cells")),
+        ("metrics", made("metrics.parquet", "cells")),
+        ("unlearning", made("provenance.json", "cells")),
+        ("references", made("metrics.parquet", "references")),
+        ("models", made("model", "models")),
+        ("data", made("full.parquet", "data")),
+    ):
+        if found:
+            more = f", ... ({len(found)})" if len(found) > 1 else ""
+            lines.append(f"{title + ':':<17}{found[0]}{more}")
+    return lines
 
 
 def begin():
-    """Writes the manifest."""
-    manifest.begin(ROOT, groups(), snakemake_internals.slurm_run(workflow))
+    """Claims the run, before Snakemake removes what is made again, and writes the manifest."""
+    try:
+        CONFIG.check_results()
+        manifest.begin(ROOT, groups(), snakemake_internals.slurm_run(workflow))
+    except GeffectError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def finish():
     """Shows what the run has written."""
     manifest.end(ROOT)
-    print(summary())
+    print("This run wrote", *summary(snakemake_internals.made(workflow)), sep="\n")
 
 
 def fail(log):

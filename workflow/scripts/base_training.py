@@ -1,6 +1,8 @@
 """Rule base_training: a scratch model and its tokenizer, trained on the background rows."""
 
-from geffect import frames
+import importlib
+
+from geffect import files, frames
 from geffect.data.encoding import Encoder
 from geffect.data.rows import read_rows, texts
 from geffect.data.templates import Template
@@ -12,7 +14,7 @@ from geffect.training.resume import Resume
 from geffect.training.settings import TrainingSettings
 
 
-def main(inputs, output, params, wildcards, log, every):
+def main(inputs, output, params, wildcards, log, every, measured):
     what = f"base {wildcards.model} seed{wildcards.seed}"
     with context.job(what, log):
         device = compute.prepare(**params.compute)
@@ -24,6 +26,10 @@ def main(inputs, output, params, wildcards, log, every):
         model = scratch.build(
             params.architecture, params.config, len(tokenizer), tokenizer.eos_token_id, seed
         ).to(device)
+        # By name, since nothing here depends on the engine: what it would refuse after hours of
+        # training, it refuses now.
+        engine = importlib.import_module("geffect.effects.measurement")
+        engine.check_model(model, measured["instances"], measured["tokens"])
         encoder = Encoder(
             tokenizer, Template(**params.template), model.config.max_position_embeddings
         )
@@ -34,6 +40,7 @@ def main(inputs, output, params, wildcards, log, every):
         frame = fit(model, examples, settings, seed, what, resume)
         save_model(model, encoder.tokenizer, output.model)
         frames.write(frame, output.training)
+        files.write_json(provenance.record(made_of), output.record)
         resume.clear()
         context.log.info("wrote %s", output.model)
 
@@ -46,4 +53,5 @@ if "snakemake" in globals():
         snakemake.wildcards,
         snakemake.log[0],
         snakemake.config["training"]["resume_every"],
+        snakemake.config["geffect"],
     )

@@ -3,8 +3,7 @@
 from geffect import frames
 from geffect.evaluation.folder import evaluate_folder
 from geffect.evaluation.samples import EvaluationSettings
-from geffect.jobs import context
-from geffect.jobs.provenance import provenance
+from geffect.jobs import context, provenance
 from geffect.models import compute
 from geffect.names import EVALUATION_SETS
 
@@ -21,7 +20,7 @@ def main(inputs, output, params, wildcards, log):
             retain_log=frames.read(inputs.retain_samples) if inputs.retain_samples else None,
             is_retain=not inputs.retain_samples,
             provenance=inputs.get("provenance"),
-        ).write(output, provenance())
+        ).write(output, provenance.provenance() | provenance.made_with(params, wildcards))
 
 
 if "snakemake" in globals():

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from geffect import files, frames
-from geffect.jobs import context
+from geffect.jobs import context, provenance
 from geffect.names import CELL
 from geffect.report import figures as plots
 from geffect.report import tables
@@ -19,6 +19,8 @@ def main(inputs, output, params, wildcards, log):
             for name, figure in drawn:
                 plots.save(figure, [folder / f"{name}.{suffix}" for suffix in ("pdf", "png")])
                 context.log.info("drew %s", name)
+            record = provenance.made_with(params, wildcards)
+            files.write_json(record, folder / "record.json")
         context.log.info("wrote %s", output.figures)
 
 

@@ -3,12 +3,12 @@
 import pandas as pd
 
 from geffect import files, frames
-from geffect.jobs import context
+from geffect.jobs import context, provenance
 from geffect.names import CELL
 from geffect.report import tables
 
 
-def main(inputs, outputs, params, log):
+def main(inputs, output, params, wildcards, log):
     with context.job("tables", log):
         cells = [dict(zip(CELL, cell, strict=True)) for cell in params.cells]
         references = [frames.reference_cell(key) for key in params.references]
@@ -36,7 +36,7 @@ def main(inputs, outputs, params, log):
         for warning in warnings:
             context.log.warning(warning)
         notes = " ".join([*params.notes, *warnings])
-        path = {output.rpartition("/")[2]: output for output in outputs}
+        path = {path.rpartition("/")[2]: path for path in output.tables}
         for name, frame, caption in (
             ("main", tables.main_table(metrics, geffect, status), "Unlearning and retention."),
             ("utility", tables.nine_parts(metrics), "Model Utility and its nine parts."),
@@ -47,9 +47,10 @@ def main(inputs, outputs, params, log):
         files.write_text(metrics.to_csv(index=False), path["metrics.csv"])
         files.write_text(tables.cumulated(geffect).to_csv(index=False), path["geffect.csv"])
         files.write_text(tables.provenance(records).to_csv(index=False), path["provenance.csv"])
-        for output in outputs:
-            context.log.info("wrote %s", output)
+        files.write_json(provenance.made_with(params, wildcards), output.record)
+        for written in output.tables:
+            context.log.info("wrote %s", written)
 
 
 if "snakemake" in globals():
-    main(snakemake.input, snakemake.output.tables, snakemake.params, snakemake.log[0])
+    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])

@@ -13,13 +13,17 @@ from geffect.training.settings import TrainingSettings
 from geffect.training.unlearning import Run
 
 
-def main(inputs, output, params, wildcards, log):
+def main(inputs, output, params, wildcards, log, measured):
     what = f"unlearn {frames.cell_name(wildcards)}"
     with context.job(what, log):
         device = compute.prepare(**params.compute)
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         settings = TrainingSettings(**params.training)
         run = Run(cell, inputs.original, device)
+        # By name, since a run with checkpoints does not depend on the engine: what it would
+        # refuse after hours of training, it refuses now.
+        engine = importlib.import_module("geffect.effects.measurement")
+        engine.check_model(run.model, measured["instances"], measured["tokens"])
         made_of = provenance.made_of(inputs, params, wildcards)
         every = params.checkpoint_every
         resume = Resume(context.work(log), [made_of, provenance.packages()], every)
@@ -59,4 +63,5 @@ if "snakemake" in globals():
         snakemake.params,
         snakemake.wildcards,
         snakemake.log[0],
+        snakemake.config["geffect"],
     )

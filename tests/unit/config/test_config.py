@@ -632,7 +632,7 @@ def test_an_intact_folder_passes(raw, folder):
 
 def test_the_environment_wins_over_the_configured_folder(raw, folder, tmp_path, monkeypatch):
     raw["data"] |= {"source": "directory", "directory": str(tmp_path / "nowhere")}
-    refused(raw, "nowhere: no such folder; set data.directory", kind=DataError, check=check_files)
+    refused(raw, "nowhere: no such folder; name TOFU", kind=DataError, check=check_files)
     monkeypatch.setenv("GEFFECT_TOFU", str(folder))
     check_files(raw)
 
@@ -688,3 +688,50 @@ def test_only_a_regularizer_that_knows_them_pools_all_positions(raw):
     Config(raw)
     raw["regularizers"]["nll"]["positions"] = "all"
     refused(raw, "regularizers.nll.positions", "labels only")
+
+
+@pytest.mark.parametrize("results", ["my results", "größe/x", "/scratch/お", "a-b_c.d/e"])
+def test_results_may_lie_under_any_ordinary_name(raw, results):
+    Config(raw | {"results": results})
+
+
+def test_results_that_cannot_be_written_are_refused(raw, tmp_path, monkeypatch):
+    Config(raw | {"results": str(tmp_path / "new/results")}).check_results()
+    (tmp_path / "file").touch()
+    for name in ("file", "file/results"):
+        config = Config(raw | {"results": str(tmp_path / name)})
+        with pytest.raises(ConfigError, match=r"results: .*file is a file; name another folder"):
+            config.check_results()
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(ConfigError, match="is read-only; name another folder"):
+        Config(raw | {"results": str(tmp_path / "results")}).check_results()
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1e-3", "1.0e-3"), ("1E3", "1.0e+3"), ("-2.5e4", "-2.5e+4"), ("3.e-1", "3.0e-1"), ("7", "7")],
+)
+def test_a_number_that_yaml_reads_as_text_is_written_so_that_it_is_one(raw, text, number):
+    raw["models"]["phi-1_5"]["unlearn"]["learning_rate"] = text
+    refused(raw, "models.phi-1_5.unlearn.learning_rate", f"write {number}")
+    assert isinstance(yaml.safe_load(number), int | float)
+
+
+def test_a_batch_may_be_as_large_as_what_is_forgotten_and_no_larger(scratch):
+    scratch["models"]["tiny-phi"]["unlearn"]["batch_size"] = 40
+    Config(scratch)
+    scratch["models"]["tiny-phi"]["unlearn"]["batch_size"] = 41
+    refused(scratch, "models.tiny-phi.unlearn.batch_size: 41 rows", "has only 40; lower it to 40")
+    del scratch["models"]["tiny-phi"]["unlearn"]["batch_size"]
+    scratch["training"]["unlearn"]["batch_size"] = 41
+    refused(scratch, "training.unlearn.batch_size: 41 rows")
+
+
+def test_rows_are_counted_as_the_source_makes_them():
+    fictional = {"source": "fictional", "fictional": {"authors": 7, "questions": 3}}
+    assert tofu.row_count(fictional) == 21
+    whole = {"source": "hub", "subset": None}
+    assert tofu.row_count(whole) == 4000
+    part = {"first_authors": 2, "last_authors": 1, "questions": 5}
+    assert tofu.row_count({**whole, "subset": part}) == 15
+    assert [tofu.forget_count(4000, split) for split in tofu.SPLITS] == [40, 200, 400]

@@ -12,10 +12,11 @@ from common import declarations, rows_of
 from naive import numpy_of, products
 
 from geffect.effects.gradients import gradient
-from geffect.effects.measurement import Measurement, measure_checkpoints
+from geffect.effects.measurement import Measurement, check_model, measure_checkpoints
 from geffect.effects.reweighting import main, reweighted
 from geffect.errors import ConfigError, DataError, LossError, ModelError
 from geffect.losses.loss import RISK
+from geffect.models import scratch
 from geffect.models.components import component_map
 from geffect.models.folder import save_model
 from geffect.names import COMPONENTS
@@ -302,3 +303,25 @@ def test_what_a_table_cannot_give_is_an_error(objective, hyper, error, names, me
         reweighted(tokens, objective, hyper)
     with pytest.raises(DataError, match="logp_ref"):
         reweighted(tokens.drop(columns="logp_ref"), "wga", {"alpha": 1.0})
+
+
+@pytest.mark.parametrize("architecture", ["phi", "llama"])
+def test_a_model_that_the_engine_understands_passes(tiny_model, architecture):
+    model = tiny_model(architecture)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    state = torch.get_rng_state()
+    check_model(model, instances=True, tokens=True)
+    assert torch.equal(state, torch.get_rng_state())
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name])
+        assert parameter.grad is None and parameter.requires_grad
+
+
+def test_a_model_that_the_engine_does_not_understand_is_refused_with_the_mend():
+    settings = {"hidden_size": 8, "intermediate_size": 16, "num_hidden_layers": 3, "head_dim": 4}
+    settings |= {"num_attention_heads": 2, "num_key_value_heads": 2}
+    model = scratch.build("gemma", settings, 20, 0, 1)
+    with pytest.raises(ModelError, match=r"set geffect: \{instances: false\}, with which") as error:
+        check_model(model, instances=True, tokens=True)
+    assert "GemmaRMSNorm" in str(error.value) and "\n" not in str(error.value)
+    check_model(model, instances=False, tokens=True)

@@ -1,5 +1,6 @@
 """What a process says of itself, and what a job does with what is damaged."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,16 @@ from geffect.jobs.context import job, work
 from geffect.jobs.provenance import provenance
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(context.__file__).parents[2])}
+
+
+def test_ctrl_c_is_one_line_and_no_traceback(tmp_path, capsys):
+    path = tmp_path / "results/nano/logs/a.log"
+    with pytest.raises(SystemExit) as ended, job("a", path):
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "interrupted" in said
+    assert json.loads(path.with_name("a.json").read_text())["error"] == "interrupted (Ctrl-C)"
 
 
 def test_provenance_names_what_a_number_may_depend_on_and_what_it_took(monkeypatch):

@@ -1,5 +1,6 @@
 """Job records and claims: what is kept, who may write, and that of many takers one wins."""
 
+import contextlib
 import json
 import os
 import signal
@@ -123,6 +124,18 @@ def test_a_zombie_is_dead():
     assert child.wait() == 0
 
 
+def test_after_a_job_was_done_attempts_count_from_the_first(log):
+    path = records.record_path(log)
+    path.parent.mkdir()
+    attempts = []
+    for fails in (True, True, False, False, True, False):
+        with contextlib.suppress(ValueError), records.recorded(path, "again"):
+            if fails:
+                raise ValueError
+        attempts.append(records.read(path)["attempt"])
+    assert attempts == [1, 2, 3, 1, 1, 2]
+
+
 # Waits for a moment that all takers share, so that they are in the critical part together.
 RACER = """
 import sys, time
@@ -133,7 +146,7 @@ records.process_start = lambda pid: (time.sleep(0.002), real(pid))[1]
 while time.time() < float(moment):
     pass
 try:
-    record = records._claim(records.Path(path), "racer")
+    record = records.claim(path, "racer", records._refuse_living_job)
     print("won", record["attempt"], flush=True)
     sys.stdin.read()
 except records.JobError:
@@ -169,7 +182,8 @@ def test_a_slow_taker_that_missed_a_whole_job_does_not_win(log, killed, monkeypa
         return create(claim, owner)
 
     monkeypatch.setattr(records, "_created", slow)
-    assert records._claim(path, "slow")["attempt"] == 3
+    record = records.claim(path, "slow", records._refuse_living_job)
+    assert record["attempt"] == 1, "counted since the other was done"
     assert not list(path.parent.glob("*claim*"))
 
 

@@ -1,17 +1,20 @@
 """Models from scratch and from folders, and the map from parameters to components."""
 
 import math
+import re
 from collections import Counter
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from geffect.errors import ModelError
+from geffect.errors import DamagedError, ModelError
 from geffect.models.checkpoints import Checkpoints, trajectory
 from geffect.models.components import check_blocks, component_map, thirds
 from geffect.models.compute import find_device
 from geffect.models.folder import (
     DIVERGED,
+    check_finite,
     diverged,
     load_model,
     load_tokenizer,
@@ -200,7 +203,7 @@ def test_load_of_a_folder_without_a_model_is_a_model_error(left, saved, tmp_path
     for path in folder.iterdir():
         if path.name not in left:
             path.unlink()
-    with pytest.raises(ModelError, match="not a model folder") as error:
+    with pytest.raises(DamagedError, match="not a model folder") as error:
         load_model(folder, "cpu")
     assert_one_line(error)
     with pytest.raises(ModelError):
@@ -267,3 +270,24 @@ def test_trajectory_is_in_order_of_steps(tmp_path):
         (tmp_path / f"step-{step:05d}").mkdir()
     steps = [step for step, _ in trajectory("o", tmp_path, "f", 200000)]
     assert steps == [0, 5, 20, 100000, 200000]
+
+
+def test_weights_that_are_missing_are_not_drawn_at_random(saved):
+    _, folder = saved()
+    tensors = load_file(folder / "model.safetensors")
+    lost = next(name for name in tensors if "layers.1" in name)
+    kept = {name: tensor for name, tensor in tensors.items() if name != lost}
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(DamagedError, match=f"no weights of {re.escape(lost)}") as error:
+        load_model(folder)
+    assert_one_line(error)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_not_finite_is_named(saved, value):
+    model, folder = saved()
+    check_finite(model, folder)
+    name, parameter = list(model.named_parameters())[3]
+    parameter.data.view(-1)[1] = value
+    with pytest.raises(DamagedError, match=f"weights {re.escape(name)} are not all finite"):
+        check_finite(model, folder)

@@ -436,7 +436,7 @@ def test_a_name_that_csv_would_change_is_refused(table, tmp_path, name):
 def test_markdown_is_for_readers(table, tmp_path):
     _, md, _ = write(table, tmp_path)
     lines = md.read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "Removal & utility of forget_05"
+    assert lines[0].startswith("Removal & utility of forget_05 ES: extraction strength; FQ: ")
     header, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
     assert header[4:6] == ["ES exact retain ↑", "ES exact unlearn ↓"]
     assert {"FQ ↑", "MU ↑"} < set(header) and not any("sd" in name for name in header)
@@ -453,11 +453,42 @@ def test_latex_escapes_and_uses_booktabs(table, tmp_path):
     text = tex.read_text(encoding="utf-8")
     assert text.isascii()
     assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
-    assert r"\caption{Removal \& utility of forget\_05}" in text and r"\label{tab:main}" in text
+    assert r"\caption{Removal \& utility of forget\_05 ES: " in text and r"\label{tab:main}" in text
     assert r"wga\_a1" in text and r"MU $\uparrow$" in text and r"$\pm$" in text
     assert text.count(r"\begin") == text.count(r"\end")
-    widths = {len(re.split(r"(?<!\\)&", line)) for line in text.splitlines() if r"\\" in line}
-    assert len(widths) == 1
+    for part in text.split(r"\begin{tabular}")[1:]:
+        rows = part.partition(r"\end{tabular}")[0].splitlines()
+        widths = {len(re.split(r"(?<!\\)&", line)) for line in rows if line.endswith(r"\\")}
+        assert len(widths) == 1
+
+
+def test_latex_is_split_so_that_no_part_is_shrunk_to_be_illegible(table, tmp_path):
+    *_, tex = write(table, tmp_path)
+    parts = tex.read_text(encoding="utf-8").split(r"\begin{tabular}")[1:]
+    assert len(parts) > 1
+    found = []
+    for part in parts:
+        header, *rows = [line for line in part.splitlines() if line.endswith(r"\\")]
+        assert header.startswith("model & split & objective & regularizer & ")
+        found += header.removesuffix(r" \\").split(" & ")[4:]
+        plain = [re.sub(r"\$\\\w+\$", "x", row).replace("\\", "") for row in rows]
+        # Letters of \footnotesize are 4 pt wide on average, and a page of one column 345 to 470.
+        assert max(len(row) for row in plain) * 4 < 470
+    assert len(found) == len(set(found)) == table.shape[1] - 4 - len(tables.VALUES)
+    assert text_of(found[0]) == "ES exact retain"
+
+
+def text_of(header):
+    return re.sub(r"\\shortstack\[.\]|[{}]|\$\\\w+\$", "", header).replace(r"\\", " ").strip()
+
+
+def test_membership_columns_say_what_is_wanted(rng, tmp_path):
+    metrics, *_ = make_frames([name_cell("ga")], rng)
+    _, md, tex = write(tables.privacy(metrics), tmp_path)
+    header = md.read_text(encoding="utf-8").splitlines()[2]
+    assert header.count("→ 0.5") == len(tables.ATTACKS) and "PrivLeak % → 0" in header
+    assert "EM: exact memorization; AUC: area under the curve" in md.read_text(encoding="utf-8")
+    assert r"$\rightarrow$ 0.5" in tex.read_text(encoding="utf-8")
 
 
 def test_any_plain_table_can_be_written(rng, tmp_path):

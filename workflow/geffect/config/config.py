@@ -3,25 +3,29 @@
 Imports neither torch nor transformers. Every error is one line that names the key and the remedy.
 """
 
-import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, astuple, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-import yaml
-
-from geffect import files
+from geffect.config import checks
 from geffect.data.refusals import read_refusals
 from geffect.data.templates import Template
-from geffect.data.tofu import SPLITS, data_directory, verify_folder
+from geffect.data.tofu import (
+    SPLITS,
+    check_counts,
+    data_directory,
+    forget_count,
+    row_count,
+    verify_folder,
+)
 from geffect.errors import ConfigError
 from geffect.losses import registry
 from geffect.names import MINIMUM_BLOCKS, NO_REGULARIZER, OBJECTIVE, REFERENCES, REGULARIZER
 from geffect.training.settings import TrainingSettings
 
-SCHEMA = Path(__file__).parent / "schema.yaml"
 _SECTIONS = {OBJECTIVE: "objectives", REGULARIZER: "regularizers"}
 _LOOP_KEYS = {field.name for field in fields(TrainingSettings) if field.default is MISSING}
 
@@ -52,12 +56,13 @@ class Config:
 
     def __init__(self, raw: Mapping[str, Any]):
         self.raw = raw
-        _check_schema(raw)
+        checks.check_schema(raw)
         self._check_templates()
         self._check_variants()
         self.cells = list(dict.fromkeys(self._grid()))
         for model in self.models:
             self._check_model(model)
+        self._check_data()
         for cell in self.cells:
             self._check_cell(cell)
         self._check_probes()
@@ -101,17 +106,16 @@ class Config:
             return entry["layers"]
         if entry["source"] == "scratch":
             return entry["config"]["num_hidden_layers"]
-        path = Path(entry["path"]) / "config.json"
-        try:
-            layers = json.loads(path.read_text(encoding="utf-8"))["num_hidden_layers"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"models.{model}.path: {path} does not give num_hidden_layers "
-                f"({type(error).__name__}); name a folder written by save_pretrained"
-            ) from error
-        if type(layers) is not int:
-            raise ConfigError(f"models.{model}.path: {path}: num_hidden_layers is not an integer")
-        return layers
+        return self._path_layers[model]
+
+    @cached_property
+    def _path_layers(self) -> dict[str, int]:
+        folders = {m: self.model(m)["path"] for m in self.models if "path" in self.model(m)}
+        return {
+            model: checks.folder_config(folder, f"models.{model}.path")["num_hidden_layers"]
+            for model, folder in folders.items()
+            if self.model(model)["source"] == "path"
+        }
 
     def resources(self, model: str, stage: str, attempt: int = 1) -> dict:
         """`gpus`, `mem_mb` (MiB) and `runtime` (minutes) that a job of a stage requests.
@@ -171,10 +175,10 @@ class Config:
         return [registry.get(kind, loss["name"]).path for kind, loss in pairs if loss is not None]
 
     def check_files(self) -> None:
-        """Checks the files that the configuration names (TOFU's folder, the refusals).
+        """Checks the files that the configuration names (TOFU's, the refusals, model folders).
 
         Raises:
-            ConfigError: no folder is named.
+            ConfigError: no folder is named, or the files of a model do not fit one another.
             DataError: a file is missing, truncated or altered.
         """
         data = self.raw["data"]
@@ -184,6 +188,25 @@ class Config:
                 raise ConfigError("data.directory: not set; name TOFU's folder or set GEFFECT_TOFU")
             verify_folder(folder)
         read_refusals(data["refusals"])
+        for model in self.models:
+            if self.model(model)["source"] == "path":
+                checks.check_folder(self.model(model)["path"], f"models.{model}.path")
+
+    def check_results(self) -> None:
+        """Checks that results can be written where the configuration wants them.
+
+        Raises:
+            ConfigError: naming the folder that cannot be written to.
+        """
+        results = Path(self.raw["results"])
+        there = next(
+            p for p in [results / self.raw["run"], results, *results.parents] if p.exists()
+        )
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            why = "is read-only" if there.is_dir() else "is a file"
+            raise ConfigError(
+                f"results: {there} {why}; name another folder, here or by --config results=FOLDER"
+            )
 
     def _grid(self) -> Iterator[CellKey]:
         known = {
@@ -254,8 +277,7 @@ class Config:
                         f"{place}.{key}: {kind} {entry[kind]!r} has no such hyper-parameter"
                         f"{ConfigError.suggestion(key, declared) if declared else '; it has none'}"
                     )
-                for error in jsonschema.Draft202012Validator(declared[key]).iter_errors(value):
-                    raise ConfigError(f"{place}.{key}: {error.message}; choose a value in range")
+                checks.check(value, declared[key], f"{place}.{key}")
 
     def _check_model(self, name: str) -> None:
         entry = self.model(name)
@@ -265,13 +287,8 @@ class Config:
                 f"{where}.template: unknown template {entry['template']!r}"
                 f"{ConfigError.suggestion(entry['template'], self.raw['templates'])}"
             )
-        if entry["source"] == "path":
-            folder = entry["path"]
-            if missing := files.missing_files(folder, (*files.MODEL_FILES, "tokenizer*")):
-                raise ConfigError(
-                    f"{where}.path: {folder} is not a model folder (no {missing[0]}); name one "
-                    "written by save_pretrained, with its tokenizer"
-                )
+        if entry["source"] == "scratch":
+            checks.check_architecture(entry["config"], f"{where}.config")
         layers = self.layers(name)
         if layers < MINIMUM_BLOCKS:
             keys = {"hub": "layers", "path": "path", "scratch": "config.num_hidden_layers"}
@@ -286,9 +303,36 @@ class Config:
             if absent and (stage != "base_training" or entry["source"] == "scratch"):
                 raise ConfigError(f"training.{stage}.{sorted(absent)[0]}: missing; set a default")
 
+    def _check_data(self) -> None:
+        data = self.raw["data"]
+        check_counts(row_count(data), self.splits, data["held_out_rows"])
+
     def _check_cell(self, cell: CellKey) -> None:
+        self._check_unlearning(cell)
         for kind, variant in ((OBJECTIVE, cell.objective), (REGULARIZER, cell.regularizer)):
             self._check_loss(kind, variant, cell.split, cell.model)
+
+    def _check_unlearning(self, cell: CellKey) -> None:
+        rows = row_count(self.raw["data"])
+        forget = forget_count(rows, cell.split)
+        settings = TrainingSettings(**self.training(cell.model, "unlearn", cell.objective))
+
+        def key(name: str) -> str:
+            if name in self.raw["objectives"][cell.objective].get("unlearn", {}):
+                return f"objectives.{cell.objective}.unlearn.{name}"
+            own = name in self.model(cell.model).get("unlearn", {})
+            return f"models.{cell.model}.unlearn.{name}" if own else f"training.unlearn.{name}"
+
+        if settings.batch_size > forget:
+            raise ConfigError(
+                f"{key('batch_size')}: {settings.batch_size} rows, but {cell.split} of {rows} rows "
+                f"has only {forget}; lower it to {forget} at most, or use more rows"
+            )
+        if settings.epochs * forget < settings.batch_size:
+            raise ConfigError(
+                f"{key('epochs')}: {settings.epochs} epochs of the {forget} rows of {cell.split} "
+                f"are less than one batch of {settings.batch_size}; raise it"
+            )
 
     def _check_loss(self, kind: str, variant: str, split: str, model: str) -> None:
         resolved = self.loss(kind, variant, split, model)
@@ -318,30 +362,14 @@ class Config:
                         f"geffect.probes.{key}: unknown {key[:-1]} {name!r}"
                         f"{ConfigError.suggestion(name, self.raw[key])}"
                     )
+        unregularized = {c.objective for c in self.cells if c.regularizer == NO_REGULARIZER}
+        for objective in probes["objectives"] if probes["regularizers"] else ():
+            if objective not in unregularized:
+                raise ConfigError(
+                    f"geffect.probes.objectives: {objective!r} has no cell with the regularizer "
+                    f"{NO_REGULARIZER!r} in the grid, along which probes are measured; take it "
+                    "out, or add such a cell"
+                )
         for cell in self.cells:
             for variant in self.probes(cell):
                 self._check_loss(REGULARIZER, variant, cell.split, cell.model)
-
-
-def _check_schema(raw: Mapping) -> None:
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    errors = sorted(
-        jsonschema.Draft202012Validator(schema).iter_errors(raw),
-        key=lambda e: (e.validator != "additionalProperties", len(e.path)),
-    )
-    if errors:
-        raise ConfigError(_explain(errors[0]))
-
-
-def _explain(error: jsonschema.ValidationError) -> str:
-    where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in error.absolute_path)
-    where = where.lstrip(".") or "config"
-    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
-        known = error.schema.get("properties", {})
-        unknown = next((k for k in error.instance if k not in known), None)
-        if unknown is not None:
-            return f"{where}.{unknown}: unknown key{ConfigError.suggestion(unknown, known)}"
-    if error.validator == "required":
-        absent = next(k for k in error.validator_value if k not in error.instance)
-        return f"{where}.{absent}: missing; set it"
-    return f"{where}: {error.message}; see the documentation of the configuration"

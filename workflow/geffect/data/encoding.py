@@ -108,8 +108,13 @@ class Encoder:
         """Encodes question and answer of each row; `what` names the rows in errors.
 
         Raises:
-            DataError: a row is longer than the model's positions, or has no answer token.
+            DataError: a row lacks a text, is longer than the model's positions, or has no answer
+                token.
         """
+        for number, row in enumerate(rows):
+            for name in ("question", "answer"):
+                if not isinstance(row.get(name), str):
+                    raise DataError(f"{what}, row {number}: no text as {name}; complete the row")
         examples = [
             encode(self.tokenizer, self.template, row["question"], row["answer"]) for row in rows
         ]

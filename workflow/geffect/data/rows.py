@@ -6,16 +6,23 @@ from pathlib import Path
 import pandas as pd
 
 from geffect import frames
+from geffect.errors import DamagedError
 
 
 def read_rows(path: str | Path) -> list[dict]:
     """The rows of a table: parquet, or JSON with one row per line (like TOFU's files)."""
-    lines = str(path).endswith((".json", ".jsonl"))
-    frame = pd.read_json(path, lines=True, dtype=False) if lines else frames.read(path)
+    frame = _read_lines(path) if str(path).endswith((".json", ".jsonl")) else frames.read(path)
     return [
         {k: v.tolist() if hasattr(v, "tolist") else v for k, v in row.items()}
         for row in frame.to_dict("records")
     ]
+
+
+def _read_lines(path: str | Path) -> pd.DataFrame:
+    try:
+        return pd.read_json(path, lines=True, dtype=False)
+    except ValueError as error:
+        raise DamagedError(path, "is damaged (not one JSON object a line)") from error
 
 
 def trainable(retain: Sequence[dict], held_out_rows: int) -> list[dict]:

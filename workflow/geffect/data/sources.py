@@ -19,7 +19,15 @@ from pathlib import Path
 import pandas as pd
 
 from geffect.data import fictional
-from geffect.data.tofu import HOLDOUT, QUESTIONS, SPLITS, download, verify_folder
+from geffect.data.tofu import (
+    HOLDOUT,
+    QUESTIONS,
+    SPLITS,
+    check_counts,
+    download,
+    forget_count,
+    verify_folder,
+)
 from geffect.errors import DataError
 
 _PERTURBED = ["paraphrased_question", "paraphrased_answer", "perturbed_answer"]
@@ -103,19 +111,9 @@ def tables(
     full.insert(0, "row", range(len(full)))
     plain = full[["row", "question", "answer"]]
     result = {"full": plain}
+    check_counts(len(full), splits, held_out)
     for split in splits:
-        size = round(len(full) * int(split.removeprefix("forget")) / 100)
-        if size == 0:
-            raise DataError(f"{split}: of {len(full)} rows there are none to forget; use more")
-        if held_out + size > len(full):
-            raise DataError(
-                f"data.held_out_rows: the first {held_out} rows overlap {split} (the last {size} "
-                f"of {len(full)}); lower it"
-            )
-        if held_out + size == len(full):
-            raise DataError(
-                f"data.held_out_rows: with {split} it leaves no retain row to train on; lower it"
-            )
+        size = forget_count(len(full), split)
         result[split] = _complete(full[-size:], split)
         result[SPLITS[split]] = plain[:-size]
         holdout = source.get(HOLDOUT[split], source.get("holdout", []))[:size]

@@ -1,5 +1,6 @@
 """Prompt templates as data: where question and answer go, and what is labelled."""
 
+import re
 from dataclasses import dataclass
 
 from geffect.errors import ConfigError
@@ -26,6 +27,12 @@ class Template:
             raise ConfigError(f"{key}.text: must contain {{question}} exactly once")
         if self.text.count("{answer}") != 1 or not self.text.endswith("{answer}"):
             raise ConfigError(f"{key}.text: must end with {{answer}} and contain it only there")
+        for found in re.findall(r"\{+\s*\w+\s*\}+", self.text):
+            if found not in ("{question}", "{answer}"):
+                raise ConfigError(
+                    f"{key}.text: {found} is no placeholder, and models would train on it as text; "
+                    "only {question} and {answer} are filled in"
+                )
         if not self.text.removesuffix("{answer}").endswith(self.answer_tag):
             raise ConfigError(f"{key}.answer_tag: must come right before {{answer}} in text")
 

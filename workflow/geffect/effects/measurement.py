@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from geffect.cells.cell import Cell
 from geffect.cells.draws import Draws
+from geffect.data.batches import collate
 from geffect.data.encoding import Example
 from geffect.data.rows import read_rows
 from geffect.effects.gradients import (
@@ -31,8 +32,8 @@ from geffect.effects.gradients import (
     numbered,
     places,
 )
-from geffect.effects.instances import instance_rows
-from geffect.effects.tokens import token_rows
+from geffect.effects.instances import instance_effects, instance_rows
+from geffect.effects.tokens import token_effects, token_rows
 from geffect.errors import ModelError, NotFiniteError
 from geffect.losses.loss import RISK, Loss
 from geffect.losses.registry import ORIGINAL_NEEDS
@@ -265,6 +266,39 @@ class Measurement:
         risk = rows["dataset"].map(values).where(rows["component"].eq(TOTAL))
         rows = rows.assign(risk=risk, predicted_change=math.nan, measured_change=math.nan)
         self._keep("risk", step, rows)
+
+
+def check_model(model: PreTrainedModel, instances: bool, tokens: bool) -> None:
+    """Checks that the passes behind the asked tables understand a model, by running them on a row.
+
+    Before hours of training, since otherwise only its end would tell.
+
+    Raises:
+        ModelError: naming the settings of the configuration without which the rest works.
+    """
+    batch = collate([Example((0, 1, 2), 1)]).to(input_device(model))
+    refused = {}
+    for name, asked in (("instances", instances), ("tokens", tokens)):
+        if not asked:
+            continue
+        zeros = {n: torch.zeros_like(p, requires_grad=False) for n, p in model.named_parameters()}
+        directions = Directions({UNLEARN: zeros})
+        try:
+            if name == "instances":
+                instance_effects(model, batch, directions, component_map(model))
+            else:
+                token_effects(model, batch, directions)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever an unknown architecture does to a pass
+            refused[name] = error
+    if refused:
+        why = " ".join(str(next(iter(refused.values()))).split())
+        mend = ", ".join(f"{name}: false" for name in refused)
+        raise ModelError(
+            f"{type(model).__name__}: {' and '.join(refused)} cannot be measured ({why}); set "
+            f"geffect: {{{mend}}}, with which the rest works, or use another architecture"
+        ) from next(iter(refused.values()))
 
 
 def _layout(model: PreTrainedModel) -> dict[str, torch.Size]:

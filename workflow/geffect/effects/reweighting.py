@@ -10,12 +10,13 @@ weighting scheme is judged along a finished run without a gradient:
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 
-from geffect import frames
+from geffect import files, frames
 from geffect.errors import ConfigError, DataError, GeffectError
 from geffect.losses.loss import Loss, objective
 from geffect.losses.view import View
@@ -95,6 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", help="also write the table here (.csv)")
     given = parser.parse_args(arguments)
     try:
+        if given.out and not Path(given.out).parent.is_dir():
+            raise ConfigError(f"--out {given.out}: there is no such folder; make it first")
         table = reweighted(
             frames.read(given.tokens), given.objective, dict(map(_setting, given.set))
         )
@@ -102,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"error: {error}")
     print(table.to_string(index=False))
     if given.out:
-        table.to_csv(given.out, index=False)
+        files.write_text(table.to_csv(index=False), given.out)
         print(f"wrote {given.out}")
 
 

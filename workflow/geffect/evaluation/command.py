@@ -9,13 +9,19 @@ and evaluation settings are those of a configuration file.
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import yaml
 
 from geffect import frames
-from geffect.errors import ConfigError, DataError
+from geffect.config import checks
+from geffect.data.templates import Template
+from geffect.data.tofu import SPLITS
+from geffect.errors import ConfigError, DataError, GeffectError
+from geffect.files import missing_files
 from geffect.names import HOLDOUT
 
 log = logging.getLogger(__name__)
@@ -29,13 +35,21 @@ FILES = {
     "holdout": ("holdout{number}.parquet", "holdout{number}.json"),
 }
 
+LOG_COLUMNS = ("dataset", "row", "question", "truth_ratio_geometric", "mia_loss", "mia_min_k")
+"""What the metrics take of a retain model's log, among them columns that no other table has."""
+
 
 def data_files(folder: str | Path, split: str) -> dict[str, str]:
     """The file of every data set in a folder; `holdout` is left out where there is none.
 
     Raises:
+        ConfigError: there is no such split.
         DataError: a file is missing.
     """
+    if split not in SPLITS:
+        raise ConfigError(f"--split {split}: unknown{ConfigError.suggestion(split, SPLITS)}")
+    if not Path(folder).is_dir():
+        raise DataError(f"--data {folder}: no such folder; name TOFU's, or the data of a run")
     files = {}
     for dataset, patterns in FILES.items():
         names = [p.format(split=split, number=split.removeprefix("forget")) for p in patterns]
@@ -43,28 +57,80 @@ def data_files(folder: str | Path, split: str) -> dict[str, str]:
         if paths:
             files[dataset] = str(paths[0])
         elif dataset != HOLDOUT:
-            raise DataError(f"{folder}: neither {names[0]} nor {names[1]}; name a complete folder")
+            raise DataError(
+                f"--data {folder}: neither {names[0]} nor {names[1]}; name a complete folder"
+            )
     return files
 
 
 def _configured(path: str, template: str, changes: list[str]) -> tuple[dict, dict]:
     """The named template and the evaluation settings of a configuration file."""
+    where = f"--config {path}"
+    if not Path(path).is_file():
+        raise ConfigError(
+            f"{where}: no such file; name a complete configuration, such as the config.yaml of a "
+            "checkout of geffect"
+        )
     try:
         config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        known, settings = config["templates"], config["evaluation"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"--config {path}: not a configuration with templates and evaluation ({error!r})"
-        ) from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{where}: {' '.join(str(error).split())}; fix the file") from error
+    for name in ("templates", "evaluation"):
+        if not isinstance(config, dict) or not isinstance(config.get(name), dict):
+            raise ConfigError(
+                f"{where}: no section {name}; name a complete configuration (config.yaml)"
+            )
+    known, settings = config["templates"], dict(config["evaluation"])
     if template not in known:
-        raise ConfigError(f"--template {template}: unknown; {path} has {', '.join(known)}")
+        raise ConfigError(
+            f"--template {template}: unknown{ConfigError.suggestion(template, known)}"
+        )
+    checks.check_section("templates", known, f"{where}: templates")
+    Template(**known[template]).check(f"{where}: templates.{template}")
     for change in changes:
         name, _, value = change.partition("=")
         if name not in settings:
-            raise ConfigError(f"--set {change}: unknown; evaluation has {', '.join(settings)}")
-        settings[name] = yaml.safe_load(value)
+            raise ConfigError(
+                f"--set {change}: unknown setting{ConfigError.suggestion(name, settings)}"
+            )
+        if not value:
+            raise ConfigError(f"--set {change}: no value; write --set {name}=VALUE")
+        try:
+            settings[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {change}: not a value of YAML; write another") from error
+        checks.check_section("evaluation", settings, "--set evaluation")
+    checks.check_section("evaluation", settings, f"{where}: evaluation")
     label = config.get("label_answer_tag", True)
     return {**known[template], "label_answer_tag": label}, settings
+
+
+def _checked(given: argparse.Namespace) -> tuple[dict, dict, dict, pd.DataFrame | None]:
+    """Template, settings, data files, and the retain log, if it is there already.
+
+    Before anything is written, so that a mistake changes no earlier results.
+    """
+    template, settings = _configured(given.config, given.template, given.set)
+    compute = {"device": given.device, "threads": given.threads}
+    checks.check_section("compute", compute, "")
+    data = data_files(given.data, given.split)
+    for option, folder in (("MODEL", given.model), ("--retain", given.retain)):
+        path = Path(folder) if folder else None
+        if path is None or (option == "--retain" and path.is_file()):
+            continue
+        if not path.is_dir() or (missing_files(path, ["*.json"])):
+            raise ConfigError(f"{option} {folder}: no model folder; name one of save_pretrained")
+    if given.out.exists() and not given.out.is_dir():
+        raise ConfigError(f"--out {given.out}: is a file; name a folder")
+    if not given.retain or Path(given.retain).is_dir():
+        return template, settings, data, None
+    log = frames.read(given.retain)
+    if missing := [name for name in LOG_COLUMNS if name not in log]:
+        raise DataError(
+            f"--retain {given.retain}: no column {missing[0]!r}; name the samples.parquet of the "
+            "retain model's evaluation, or its folder"
+        )
+    return template, settings, data, log
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -85,20 +151,29 @@ def main(arguments: list[str] | None = None) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="an evaluation setting"
     )
     given = parser.parse_args(arguments)
+    try:
+        asked = _checked(given)
+        given.out.mkdir(parents=True, exist_ok=True)
+    except (GeffectError, OSError) as error:
+        sys.exit(f"error: {error}")
     from geffect.jobs import context
 
     with context.job("evaluate", given.out / "evaluate.log"):
-        _run(given)
+        _run(given, *asked)
 
 
-def _run(given: argparse.Namespace) -> None:
+def _run(
+    given: argparse.Namespace,
+    template: dict,
+    settings: dict,
+    data: dict,
+    retain_log: pd.DataFrame | None,
+) -> None:
     from geffect.evaluation.folder import Evaluation, evaluate_folder
     from geffect.evaluation.samples import EvaluationSettings
     from geffect.jobs.provenance import provenance
     from geffect.models import compute
 
-    template, settings = _configured(given.config, given.template, given.set)
-    data = data_files(given.data, given.split)
     device = compute.prepare(given.device, given.threads)
     common = (template, data, EvaluationSettings(**settings), device)
 
@@ -109,12 +184,9 @@ def _run(given: argparse.Namespace) -> None:
         evaluation.write(SimpleNamespace(**paths), provenance())
         return evaluation
 
-    retain_log = None
     if given.retain is None:
         log.warning("no --retain: Forget Quality and PrivLeak are not available")
-    elif Path(given.retain).is_file():
-        retain_log = frames.read(given.retain)
-    else:
+    elif retain_log is None:
         of_retain = evaluate_folder(given.retain, *common, is_retain=True)
         retain_log = written(of_retain, "retain_").samples
     metrics = written(evaluate_folder(given.model, *common, retain_log=retain_log)).metrics

@@ -9,7 +9,7 @@ import pandas as pd
 from transformers import PreTrainedModel
 
 from geffect.data.encoding import Encoder, Example
-from geffect.errors import DataError
+from geffect.errors import ConfigError, DataError
 from geffect.evaluation.metrics.membership import zlib_score
 from geffect.evaluation.metrics.probability import answer_probability, choice_probability
 from geffect.evaluation.metrics.rouge import rouge_l_recall
@@ -41,6 +41,9 @@ SAMPLES = [
 ]
 
 
+TRUTH_RATIOS = ("geometric", "arithmetic")
+
+
 @dataclass(frozen=True)
 class EvaluationSettings:
     """How to evaluate; the keys of the configuration's `evaluation`.
@@ -53,6 +56,9 @@ class EvaluationSettings:
         generation_length: tokens of a generation, prompt included (TOFU: 200).
         gradient_norm: whether to compute that membership score, one backward pass per row.
         bootstrap: the number of resamples for the intervals; 0 for no intervals.
+
+    Raises:
+        ConfigError: a value is out of range.
     """
 
     micro_batch_size: int = 32
@@ -61,6 +67,19 @@ class EvaluationSettings:
     generation_length: int = 200
     gradient_norm: bool = True
     bootstrap: int = 1000
+
+    def __post_init__(self) -> None:
+        lowest = {"micro_batch_size": 1, "max_rows": 1, "generation_length": 1, "bootstrap": 0}
+        for name, least in lowest.items():
+            value = getattr(self, name)
+            if name == "max_rows" and value is None:
+                continue
+            if type(value) is not int or value < least:
+                raise ConfigError(f"{name}: {value!r} is not an integer of at least {least}")
+        if self.truth_ratio not in TRUTH_RATIOS:
+            raise ConfigError(
+                f"truth_ratio: {self.truth_ratio!r} is none of {', '.join(TRUTH_RATIOS)}"
+            )
 
 
 def samples(

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -21,7 +22,8 @@ def job(name: str, log_path: str | Path) -> Iterator[None]:
 
     Raises:
         SystemExit: with status 1, after a `GeffectError` was logged as one line; among them that
-            another job, which is still alive, holds the same record (`records.recorded`).
+            another job, which is still alive, holds the same record (`records.recorded`); with
+            status 130 after Ctrl-C.
     """
     Path(log_path).parent.mkdir(parents=True, exist_ok=True)
     log.setLevel(logging.INFO)
@@ -41,6 +43,11 @@ def job(name: str, log_path: str | Path) -> Iterator[None]:
             if isinstance(error, DamagedError) and _run_folder(log_path) in error.path.parents:
                 log.error("renamed to %s: the next run makes it again", files.set_aside(error.path))
             raise SystemExit(1) from None
+        except KeyboardInterrupt:
+            log.error(
+                "interrupted; the next run goes on from the last saved state, if there is one"
+            )
+            raise SystemExit(128 + signal.SIGINT) from None
         except Exception:
             log.exception("failed")
             raise

@@ -3,6 +3,9 @@
 `{root}/grid.json` holds `groups` (what is to be made, each job with its files and its log, relative
 to the root), `runs` (those that have started but not ended), and `unrecorded`: the jobs that failed
 in the last run before they wrote a record, log -> `slurm_job`, `slurm_log`, `why`.
+
+`{root}/run.json` is the record (`records`) of the last of these runs, and the claim that keeps all
+others off the folder, wherever they are started.
 """
 
 import json
@@ -40,12 +43,17 @@ def load(root: str | Path) -> dict:
 
 
 def begin(root: str | Path, groups: list[dict], slurm_run: str | None) -> None:
-    """Writes the manifest and adds this process to the runs.
+    """Claims the folder of a run, writes its manifest and adds this process to the runs.
 
     Args:
         groups: `name` and `rows`; a row is `name` and `stages`; stage -> `files` and `log`.
         slurm_run: the name that all Slurm jobs of this process have; None if it starts none.
+
+    Raises:
+        JobError: another run is, or may be, at work in the folder.
     """
+    Path(root).mkdir(parents=True, exist_ok=True)
+    records.claim(_claim_path(root), f"the run started in {os.getcwd()}", _refuse_living_run)
     last = records.read(manifest_path(root))
     runs = [] if last is None else last["runs"]
     this = {
@@ -54,7 +62,6 @@ def begin(root: str | Path, groups: list[dict], slurm_run: str | None) -> None:
         "started": records.now(),
         "slurm_run": slurm_run,
     }
-    Path(root).mkdir(parents=True, exist_ok=True)
     _write(root, {"groups": groups, "runs": [*runs, this], "unrecorded": {}})
 
 
@@ -76,6 +83,10 @@ def end(root: str | Path, errors: Mapping[str, dict] = MappingProxyType({})) -> 
         and not _recorded(records.read(records.record_path(path)), error, *began[:1])
     }
     _write(root, {**manifest, "runs": runs, "unrecorded": unrecorded})
+    own = records.read(_claim_path(root))
+    if own is not None and this.items() <= own.items():
+        failed = f"failed jobs: {len(errors)}" if errors else None
+        records.end(_claim_path(root), own, "failed" if errors else "done", failed)
 
 
 def _recorded(record: dict | None, error: dict, began: str = "") -> bool:
@@ -147,6 +158,7 @@ def stop_left_overs(root: str | Path, say: Callable[[str], None]) -> None:
         say(f"ending {record['name']}: {records.describe(record)}")
         os.kill(record["pid"], signal.SIGTERM)
     _wait(lambda: {str(r["pid"]) for r in local if records.alive(r)}, "processes")
+    _claim_path(root).unlink(missing_ok=True)
     _write(root, {**manifest, "runs": []})
 
 
@@ -156,6 +168,28 @@ def stages(manifest: dict) -> Iterator[tuple[str, str, str, dict]]:
         for row in group["rows"]:
             for stage, entry in row["stages"].items():
                 yield group["name"], row["name"], stage, entry
+
+
+def _claim_path(root: str | Path) -> Path:
+    return Path(root) / "run.json"
+
+
+def _refuse_living_run(owner: dict, path: Path, name: str) -> None:
+    known = owner.get("name", "another run")  # a claim that is being made has no name yet
+    if records.this_process().items() <= owner.items():
+        return
+    try:
+        if not records.still_there(owner):
+            return
+    except UnreachableError as error:
+        raise JobError(
+            f"{path.parent}: {known} ({records.describe(owner)}) may be at work there, since "
+            f"{error}; if it has ended, delete {path}"
+        ) from error
+    raise JobError(
+        f"{path.parent}: {known} ({records.describe(owner)}) is at work there; wait for it, stop "
+        f"it (kill -INT {owner['pid']}), or choose another `run` or `results`"
+    )
 
 
 def _running_here(root: str | Path, manifest: dict) -> Iterator[dict]:

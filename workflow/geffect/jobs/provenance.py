@@ -21,11 +21,23 @@ def made_of(inputs: Any, params: Any, wildcards: Any) -> dict:
             return [hashed(item) for item in path]
         return hash_folder(path, "*") if Path(path).is_dir() else sha256(path)
 
+    made = made_with(params, wildcards)
     return {
-        "wildcards": dict(wildcards.items()),
+        "wildcards": made["cell"],
+        "settings": made["settings"],
+        "code": made["code"],
+        "inputs": {name: hashed(path) for name, path in inputs.items()},
+    }
+
+
+def made_with(params: Any, wildcards: Any) -> dict:
+    """The part of a record that planning compares with what is asked for (`jobs.stale`): `cell`,
+    `settings` and `code`.
+    """
+    return {
+        "cell": dict(wildcards.items()),
         "settings": {name: value for name, value in params.items() if name != "code"},
         "code": params.code,
-        "inputs": {name: hashed(path) for name, path in inputs.items()},
     }
 
 

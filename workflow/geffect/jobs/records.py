@@ -137,52 +137,61 @@ def recorded(path: str | Path, name: str) -> Iterator[None]:
     """Claims a record for this process, and records in it how the block ends.
 
     A record holds `name`, `state` (running, done, failed), `error` (one line, or None), the owner
-    (`this_process`), `slurm_log`, `started`, `ended`, `attempt` (counted over restarts), and after
-    its end `usage`.
+    (`this_process`), `slurm_log`, `started`, `ended`, `attempt` (counted since the job was last
+    done), and after its end `usage`.
 
     Raises:
         JobError: the job that the record names is, or may be, still alive.
     """
     path = Path(path)
-    record = _claim(path, name)
+    record = claim(path, name, _refuse_living_job)
     try:
         yield
     except BaseException as error:
-        _end(path, record, "failed", _one_line(error))
+        end(path, record, "failed", _one_line(error))
         raise
-    _end(path, record, "done", None)
+    end(path, record, "done", None)
 
 
-def _end(path: Path, record: dict, state: str, error: str | None) -> None:
+def end(path: str | Path, record: dict, state: str, error: str | None) -> None:
+    """Writes how what a record was claimed for has ended: `done` or `failed`."""
     ended = {"state": state, "error": error, "ended": now(), **usage()}
     write_whole(path, json.dumps({**record, **ended}, indent=2) + "\n")
 
 
 def _one_line(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted (Ctrl-C)"
     text = " ".join(str(error).split())
     if isinstance(error, GeffectError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _claim(path: Path, name: str) -> dict:
-    """Takes a record that is free or has a dead owner; of any number of jobs, one succeeds.
+def claim(path: str | Path, name: str, refuse_living: Callable[[dict, Path, str], None]) -> dict:
+    """Takes a record that is free or has a dead owner, and returns it; of any number of processes
+    that try at once, one succeeds.
+
+    Args:
+        refuse_living: is given an owner, the file that names it, and `name`; raises if the owner
+            is alive.
 
     Whoever creates the claim file of an attempt owns the attempt. A claim file is removed only
     after a record of its attempt has been written. So a job that creates one too late, after
     another job had held and removed it, sees that the record has changed.
     """
-    owner = this_process()
+    path, owner = Path(path), this_process()
     while True:
         last = read(path)
         if last is not None and last["state"] == "running":
-            _refuse_living(last, path, name)
-        first = attempt = 1 if last is None else last["attempt"] + 1
+            refuse_living(last, path, name)
+        # Attempts at the same thing: what is made again after it was done begins with the first.
+        first = attempt = 1 if last is None or last["state"] == "done" else last["attempt"] + 1
         while not _created(_claim_file(path, attempt), owner):
             rival = read(_claim_file(path, attempt))
             if rival is None:
                 break
-            _refuse_living(rival, _claim_file(path, attempt), name)
+            refuse_living(rival, _claim_file(path, attempt), name)
             attempt += 1
         else:
             if read(path) == last:
@@ -204,15 +213,24 @@ def _claim(path: Path, name: str) -> dict:
     return record
 
 
-def _refuse_living(owner: dict, path: Path, name: str) -> None:
+def still_there(owner: dict) -> bool:
+    """Whether an owner is alive; waits a while for one that Slurm is clearing away.
+
+    Raises:
+        UnreachableError: it cannot be told from this host.
+    """
     patience = time.monotonic() + _GRACE
+    while alive(owner):
+        # A job that ran out of time is retried while Slurm is still clearing it away.
+        if alive(owner, _working) or time.monotonic() > patience:
+            return True
+        time.sleep(_PAUSE)
+    return False
+
+
+def _refuse_living_job(owner: dict, path: Path, name: str) -> None:
     try:
-        while alive(owner):
-            # A job that ran out of time is retried while Slurm is still clearing it away.
-            if alive(owner, _working) or time.monotonic() > patience:
-                break
-            time.sleep(_PAUSE)
-        else:
+        if not still_there(owner):
             return
     except UnreachableError as error:
         raise JobError(

@@ -5,10 +5,12 @@ loss pools all of a batch (training) or of a data set (G-effects): its values ar
 micro-batches and divided by their global count, so how a batch is split changes nothing.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jsonschema
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -76,13 +78,20 @@ class Loss:
 
         Raises:
             ConfigError: there is no such file.
-            LossError: hyper-parameters or positions are not those that the file declares.
+            LossError: hyper-parameters or positions are not those that the file declares, or a
+                value is out of range.
         """
         declared = registry.get(kind, name)
         if set(hyper) != set(declared.hyperparameters):
             wanted = ", ".join(declared.hyperparameters) or "none"
             given = ", ".join(hyper) or "none"
             raise LossError(f"{kind} {name!r}: its hyper-parameters are {wanted}, not {given}")
+        for key, value in hyper.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise LossError(f"{kind} {name!r}: {key}: {value} is not finite; choose a number")
+            fragment = declared.hyperparameters[key]
+            for error in jsonschema.Draft202012Validator(fragment).iter_errors(value):
+                raise LossError(f"{kind} {name!r}: {key}: {error.message}; choose a value in range")
         if positions not in declared.positions:
             known = ", ".join(declared.positions)
             raise LossError(f"{kind} {name!r}: pools the positions {known}, not {positions!r}")

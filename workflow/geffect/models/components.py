@@ -12,7 +12,9 @@ from geffect.names import MINIMUM_BLOCKS
 
 def check_blocks(config: PretrainedConfig, where: str, layers: int | None = None) -> None:
     """Raises ModelError unless there are at least 3 blocks, and `layers` of them where given."""
-    blocks = config.num_hidden_layers
+    blocks = getattr(config, "num_hidden_layers", None)
+    if not isinstance(blocks, int):
+        raise ModelError(f"{where}: its config does not say num_hidden_layers; use another model")
     if blocks < MINIMUM_BLOCKS:
         raise ModelError(
             f"{where}: {blocks} blocks, but shallow, middle and deep need {MINIMUM_BLOCKS}"

@@ -36,13 +36,16 @@ def find_device(name: str = "auto") -> torch.device:
     """The device called `name`; "auto" is CUDA if available, else the CPU.
 
     Raises:
-        ModelError: CUDA is requested but not available.
+        ModelError: there is no such device, or CUDA is requested but not available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError(f"device: {name!r} is requested, but torch sees no GPU; use cpu or auto")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"device: {name!r} is unknown; use auto, cpu, cuda or cuda:N") from error
 
 
 def input_device(model: PreTrainedModel) -> torch.device:

@@ -1,8 +1,9 @@
 """Model folders as `save_pretrained` writes them: loading, saving, the record of a divergence."""
 
+import json
 import logging
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -20,6 +21,8 @@ from geffect.errors import DamagedError, ModelError
 from geffect.models.components import check_blocks, component_map
 
 DIVERGED = "DIVERGED.json"  # stands in for weights that do not exist
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+_MEND = "name a complete folder of save_pretrained, or remove this one and make it again"
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 disable_progress_bar()
@@ -34,21 +37,21 @@ def load_model(
     the numbers do not depend on how many there are).
 
     Raises:
-        ModelError: the folder holds no model, or the record of a diverged run.
-        DamagedError: its weights are truncated.
+        ModelError: there is no such folder, it is of another kind of model, or it holds the record
+            of a diverged run.
+        DamagedError: a file is missing, its weights are truncated, or they are not those of its
+            config.json.
     """
     folder = Path(folder)
     if diverged(folder):
         raise ModelError(f"{folder}: the run diverged, so there are no weights to load")
-    if missing := files.missing_files(folder):
-        raise ModelError(
-            f"{folder}: not a model folder (no {missing[0]}); name one written by save_pretrained"
-        )
+    _check_files(folder, files.missing_files(folder), "config.json")
     target = torch.device(device)
     spread = target.type == "cuda" and target.index is None and torch.cuda.device_count() > 1
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
+            output_loading_info=True,
             dtype=getattr(torch, dtype),
             local_files_only=True,
             use_safetensors=True,
@@ -59,11 +62,50 @@ def load_model(
         raise DamagedError(folder, f"its weights are damaged ({_first_line(error)})") from error
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: cannot be loaded ({_first_line(error)})") from error
+    except RuntimeError as error:
+        if "mismatched_sizes" not in str(error):
+            raise
+        what = "weights of other sizes than its config.json says"
+        raise DamagedError(folder, what, _MEND) from error
+    model, found = loaded
+    # transformers would draw what is missing at random.
+    if lost := sorted(found["missing_keys"]):
+        raise DamagedError(folder, f"no weights of {lost[0]}", _MEND)
     check_blocks(model.config, str(folder))
     component_map(model)  # fails here rather than after hours of training
     if not spread:
-        model.to(target)  # type: ignore[arg-type] # transformers' decorator hides `self`
+        model.to(target)
     return model.eval()
+
+
+def check_finite(model: PreTrainedModel, folder: str | Path) -> None:
+    """Checks the weights of a model that is to be trained.
+
+    Raises:
+        DamagedError: naming the folder that they came from: one of them is not a finite number.
+    """
+    for name, parameter in model.named_parameters():
+        # A finite sum, which costs less to find, has no other terms.
+        values = parameter.detach()
+        if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
+            raise DamagedError(folder, f"its weights {name} are not all finite numbers", _MEND)
+
+
+def _check_files(folder: Path, missing: list[str], described: str) -> None:
+    """Raises an error if files of a model folder are missing, or its file `described` is cut off.
+
+    A run makes its own folders whole, so that one of them is damaged, and can be made again.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such folder; name one written by save_pretrained")
+    if missing:
+        raise DamagedError(folder, f"not a model folder (no {missing[0]})", _MEND)
+    try:
+        json.loads((folder / described).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return  # there are tokenizers of other formats
+    except ValueError as error:
+        raise DamagedError(folder, f"its {described} is damaged", _MEND) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -74,11 +116,17 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     """The fast tokenizer of a model folder.
 
     Raises:
-        ModelError: there is none, or it has no EOS token or no character offsets.
+        ModelError: it cannot be used: it has no EOS token or no character offsets.
+        DamagedError: there is none, or its file is truncated.
     """
+    folder = Path(folder)
+    # Without any of these transformers would make an empty one.
+    missing = [] if any((folder / name).is_file() for name in _VOCABULARIES) else ["tokenizer.json"]
+    _check_files(folder, missing, "tokenizer.json")
+    _check_files(folder, [], "config.json")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{folder}: no tokenizer ({_first_line(error)})") from error
     if tokenizer.eos_token_id is None or not tokenizer.is_fast:
         raise ModelError(f"{folder}: the tokenizer needs an EOS token and character offsets (fast)")
@@ -86,8 +134,17 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
 
 
 def positions(folder: str | Path) -> int | None:
-    """The number of positions of the model in a folder; None if its config does not say."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    """The number of positions of the model in a folder; None if its config does not say.
+
+    Raises:
+        ModelError: its config is of no known architecture.
+        DamagedError: it has none, or a truncated one.
+    """
+    _check_files(Path(folder), files.missing_files(folder, ["config.json"]), "config.json")
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: no usable config.json ({_first_line(error)})") from error
     return getattr(config, "max_position_embeddings", None)
 
 

@@ -7,20 +7,25 @@ from transformers import AutoConfig
 from geffect import files
 from geffect.errors import ModelError
 from geffect.models.components import check_blocks
+from geffect.models.snapshots import snapshot
 
 
 def download_model(repository: str, revision: str, layers: int, folder: str | Path) -> None:
     """Downloads a hub model (safetensors, configuration, tokenizer) into a folder.
 
     Raises:
+        HubError: the hub cannot be reached, or has no such repository or revision.
         ModelError: it has no safetensors, or not `layers` blocks.
     """
-    from huggingface_hub import snapshot_download
-
     patterns = ["*.safetensors", "*.json", "*.txt", "tokenizer.model"]
     with files.written_folder(folder) as partial:
-        snapshot_download(repository, revision=revision, allow_patterns=patterns, local_dir=partial)
+        otherwise = "check its id and revision, or name its folder by source: path"
+        snapshot(repository, revision, patterns, otherwise, folder=partial)
         if not any(partial.glob("*.safetensors")):
             raise ModelError(f"{repository} at {revision}: no safetensors weights")
-        config = AutoConfig.from_pretrained(partial, local_files_only=True)
+        try:
+            config = AutoConfig.from_pretrained(partial, local_files_only=True)
+        except (OSError, ValueError) as error:
+            why = str(error).splitlines()[0]
+            raise ModelError(f"{repository} at {revision}: no usable config ({why})") from error
         check_blocks(config, repository, layers)

@@ -38,7 +38,8 @@ def build(
     come from the tokenizer.
 
     Raises:
-        ModelError: transformers does not know the architecture, or it has too few blocks.
+        ModelError: transformers does not know the architecture, it cannot be built with these
+            settings, or it has too few blocks.
     """
     try:
         unknown = sorted(set(settings) - set(AutoConfig.for_model(architecture).to_dict()))
@@ -56,4 +57,11 @@ def build(
         raise ModelError(f"architecture {architecture!r}: {error}") from error
     check_blocks(config, f"architecture {architecture!r}")
     torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(config).eval()
+    try:
+        return AutoModelForCausalLM.from_config(config).eval()
+    except (KeyError, TypeError, ValueError, RuntimeError, AssertionError) as error:
+        why = " ".join(str(error).split())
+        raise ModelError(
+            f"architecture {architecture!r}: cannot be built with this config "
+            f"({type(error).__name__}: {why}); change the models' config"
+        ) from error

@@ -63,18 +63,33 @@ HEADERS = {
     "n_seeds": "seeds",
     "em_unlearn": "EM unlearn ↓",
     "em_retain": "EM retain ↑",
-    "mia_loss": "AUC loss",
-    "mia_zlib": "AUC zlib",
-    "mia_min_k": "AUC min-k",
-    "mia_min_k_plus_plus": "AUC min-k++",
-    "mia_gradient_norm": "AUC gradient norm",
-    "mia_reference": "AUC reference",
-    "privleak": "PrivLeak %",
+    "mia_loss": "AUC loss → 0.5",
+    "mia_zlib": "AUC zlib → 0.5",
+    "mia_min_k": "AUC min-k → 0.5",
+    "mia_min_k_plus_plus": "AUC min-k++ → 0.5",
+    "mia_gradient_norm": "AUC gradient norm → 0.5",
+    "mia_reference": "AUC reference → 0.5",
+    "privleak": "PrivLeak % → 0",
 } | {name: f"{name.replace('_', ' ').capitalize()} ↑" for name in NINE_PARTS}
+ABBREVIATIONS = {
+    "ES": "extraction strength",
+    "FQ": "forget quality (p value)",
+    "MU": "model utility",
+    "EM": "exact memorization",
+    "AUC": "area under the curve of a membership inference attack",
+    "PrivLeak": "privacy leakage",
+    "Prob.": "probability of the answer",
+    "e": "G-effect",
+    "↑": "higher is better",
+    "↓": "lower is better",
+    "→": "closer is better",
+}
 SCIENTIFIC = {"fq"}
 # These lie in [0, 1], where a fixed number of decimals compares best.
 FIXED = {*MAIN_COLUMNS, *NINE_PARTS, *PRIVACY} - SCIENTIFIC - {"privleak"}
 MISSING = "–"
+# A LaTeX table that is wider than a page of one column (in points, for 8 pt type) is split.
+WIDTH, CHARACTER, GAP = 390, 4.0, 6
 LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {
@@ -83,6 +98,7 @@ LATEX = str.maketrans(
         "^": r"\textasciicircum{}",
         "↑": r"$\uparrow$",
         "↓": r"$\downarrow$",
+        "→": r"$\rightarrow$",
         "±": r"$\pm$",
         "−": "$-$",
         "–": "--",
@@ -229,8 +245,8 @@ def provenance(records: Iterable[tuple[Mapping, str, Mapping]]) -> pd.DataFrame:
         records: (cell, stage, content of its provenance.json, geffect.json or evaluation.json).
 
     Returns:
-        One row per record: CELL, `stage`, `git_commit`, `git_dirty`, the hashes `code` (missing
-        for evaluations), `settings` and `weights` (of the model that was trained or evaluated),
+        One row per record: CELL, `stage`, `git_commit`, `git_dirty`, the hashes `code`, `settings`
+        and `weights` (of the model that was trained or evaluated),
         `python` and a column per package with their versions, `host`, `device`, `gpus`,
         `wall_seconds`, `peak_memory_mib`, `peak_gpu_mib`.
     """
@@ -298,8 +314,9 @@ def write(
     """Write a table for programs (CSV) and for readers (markdown, LaTeX).
 
     The CSV has every column at full precision and `pandas.read_csv` reads it back exactly. For
-    readers a column and its `_sd` become one, `mean ± sd`, rounded. The LaTeX file is a
-    `table*` to \\input; it needs the packages booktabs and adjustbox.
+    readers a column and its `_sd` become one, `mean ± sd`, rounded, and the caption explains the
+    abbreviations. The LaTeX file, to \\input, holds as many `table*` as the columns need to stay
+    legible, each with the keys of the rows; it needs the packages booktabs and adjustbox.
 
     Args:
         frame: any table of this module, or another one of plain text and numbers.
@@ -317,6 +334,7 @@ def write(
     markdown = shown.to_markdown(
         index=False, disable_numparse=True, colalign=_alignment(frame, shown)
     )
+    caption = f"{caption} {_legend(shown)}".strip()
     files.write_text(f"{caption}\n\n{markdown}\n", md)
     latex = _latex(shown, _alignment(frame, shown), caption, f"tab:{Path(tex).stem}")
     files.write_text(latex, tex)
@@ -428,23 +446,74 @@ def _alignment(frame: pd.DataFrame, shown: pd.DataFrame) -> list[str]:
     return ["right" if right else "left" for right in numeric]
 
 
+def _legend(shown: pd.DataFrame) -> str:
+    """What the abbreviations and arrows of some headers stand for."""
+    used = {word for name in shown for word in str(name).split()}
+    known = [f"{name}: {text}" for name, text in ABBREVIATIONS.items() if name in used]
+    return f"{'; '.join(known)}." if known else ""
+
+
 def _latex(shown: pd.DataFrame, alignment: list[str], caption: str, label: str) -> str:
-    escaped = shown.map(lambda text: text.translate(LATEX))
-    escaped = escaped.rename(columns=lambda name: name.translate(LATEX))
-    tabular = escaped.style.hide(axis="index").to_latex(
-        hrules=True, column_format="".join(side[0] for side in alignment)
-    )
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs} and \\usepackage{adjustbox}",
+    parts = _parts(shown)
+    lines = ["% needs \\usepackage{booktabs} and \\usepackage{adjustbox}"]
+    for number, columns in enumerate(parts, start=1):
+        of_part = "" if len(parts) == 1 else f" ({number} of {len(parts)})"
+        text = f"{caption}{of_part}" if number == 1 else f"{caption.partition('.')[0]}{of_part}."
+        sides = [side for name, side in zip(shown, alignment, strict=True) if name in columns]
+        lines += [
             r"\begin{table*}[t]",
             r"\centering",
-            rf"\caption{{{caption.translate(LATEX)}}}",
-            rf"\label{{{label}}}",
+            r"\footnotesize",
+            rf"\setlength{{\tabcolsep}}{{{GAP / 2:g}pt}}",
+            rf"\caption{{{text.translate(LATEX)}}}",
+            rf"\label{{{label if number == 1 else f'{label}-{number}'}}}",
             r"\begin{adjustbox}{max width=\textwidth}",
-            tabular.rstrip("\n"),
+            _tabular(shown[columns], sides),
             r"\end{adjustbox}",
             r"\end{table*}",
-            "",
         ]
+    return "\n".join([*lines, ""])
+
+
+def _tabular(shown: pd.DataFrame, alignment: list[str]) -> str:
+    escaped = shown.map(lambda text: text.translate(LATEX))
+    headers = {}
+    for name, side in zip(shown, alignment, strict=True):
+        stacked = r"\\".join(line.translate(LATEX) for line in _lines(name))
+        headers[name] = rf"\shortstack[{side[0]}]{{{stacked}}}" if " " in name else stacked
+    return (
+        escaped.rename(columns=headers)
+        .style.hide(axis="index")
+        .to_latex(hrules=True, column_format="".join(side[0] for side in alignment))
+        .rstrip("\n")
     )
+
+
+def _parts(shown: pd.DataFrame) -> list[list[str]]:
+    """The columns of each part of a table: the keys of its rows, and what fits beside them."""
+    keys = [name for name in shown if name in CELL]
+    parts: list[list[str]] = [[]]
+    room = free = WIDTH - sum(_width(shown, name) for name in keys)
+    for name in shown.columns.drop(keys):
+        width = _width(shown, name)
+        if width > free and parts[-1]:
+            parts.append([])
+            free = room
+        parts[-1].append(name)
+        free -= width
+    return [[*keys, *part] for part in parts]
+
+
+def _width(shown: pd.DataFrame, name: str) -> float:
+    longest = max([len(text) for text in [*shown[name], *_lines(name)]])
+    return longest * CHARACTER + GAP
+
+
+def _lines(header: str) -> list[str]:
+    """A header in two lines of about the same length, if it has several words; arrows stay put."""
+    words = header.split(" ")
+    cuts = [n for n in range(1, len(words)) if words[n] not in "↑↓→"]
+    if not cuts:
+        return [header]
+    halves = [(" ".join(words[:n]), " ".join(words[n:])) for n in cuts]
+    return list(min(halves, key=lambda pair: max(map(len, pair))))

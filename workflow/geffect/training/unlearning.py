@@ -29,11 +29,13 @@ class Run:
 
     Raises:
         ModelError: the folder holds no usable model.
+        DamagedError: it is not complete, or a weight is not a finite number.
     """
 
     def __init__(self, cell: Cell, original: str | Path, device: torch.device | str):
         self.cell, self._folder, self._device = cell, original, device
         self.model = folder.load_model(original, device)
+        folder.check_finite(self.model, original)
         self.draws = cell.draw(self.model.config.hidden_size)
 
     @cached_property
