@@ -186,7 +186,8 @@ def kept(tmp_path_factory, checkout, run):
     cell = {"models": ["nano-phi"], "splits": ["forget10"], "seeds": [3]}
     cell |= {"objectives": ["npo"], "regularizers": ["kl"]}
     keep = folder / "keep.yaml"
-    keep.write_text(json.dumps({"keep_checkpoints": True, "grid": [cell]}))
+    no_probes = {"probes": {"objectives": [], "regularizers": []}}
+    keep.write_text(json.dumps({"keep_checkpoints": True, "grid": [cell], "geffect": no_probes}))
     finished = Checkout(folder)
     finished.snakemake("--cores", 2, "--forcerun", "unlearn", more_config=[keep])
     assert finished.cell("npo+kl", "checkpoints/step-00002").is_dir()

@@ -42,6 +42,7 @@ def outside(local_run, checkout, tmp_path_factory):
     (folder / "mine" / "simnpo.py").write_text(SIMNPO)
     own = {
         "objectives": {"simnpo": {"objective": str(folder / "mine" / "simnpo.py"), "beta": 2.5}},
+        "geffect": {"probes": {"objectives": [], "regularizers": []}},
         "grid": [
             {
                 "models": ["nano-phi"],
