@@ -25,7 +25,12 @@ EVERY, STEPS = 3, 36
 CHANGES = {
     "training": {"checkpoint_every": EVERY},
     "models": {"nano-phi": {"unlearn": {"epochs": STEPS}}},
-    "geffect": {"in_run": True, "instances": False, "tokens": False},
+    "geffect": {
+        "in_run": True,
+        "instances": False,
+        "tokens": False,
+        "probes": {"objectives": [], "regularizers": []},
+    },
     "grid": [
         {
             "models": ["nano-phi"],

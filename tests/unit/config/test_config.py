@@ -632,7 +632,7 @@ def test_an_intact_folder_passes(raw, folder):
 
 def test_the_environment_wins_over_the_configured_folder(raw, folder, tmp_path, monkeypatch):
     raw["data"] |= {"source": "directory", "directory": str(tmp_path / "nowhere")}
-    refused(raw, "nowhere: no such folder; name TOFU", kind=DataError, check=check_files)
+    refused(raw, "nowhere: no such folder; set data.directory", kind=DataError, check=check_files)
     monkeypatch.setenv("GEFFECT_TOFU", str(folder))
     check_files(raw)
 

@@ -71,7 +71,7 @@ def test_a_finished_job_leaves_a_record_of_what_it_took(log):
         (DataError("rows.json, row 3: no answer; add it"), SystemExit, "rows.json, row 3: no"),
         (KeyError("q"), KeyError, "KeyError: 'q'"),
         (RuntimeError("many\n  lines"), RuntimeError, "RuntimeError: many lines"),
-        (KeyboardInterrupt(), KeyboardInterrupt, "KeyboardInterrupt"),
+        (KeyboardInterrupt(), SystemExit, "interrupted (Ctrl-C)"),
     ],
 )
 def test_a_failed_job_says_why_in_one_line(error, raised, text, log):

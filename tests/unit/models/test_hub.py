@@ -21,11 +21,13 @@ def hub(tiny_model, tokenizer, tmp_path, monkeypatch):
     for name in ("pytorch_model.bin", "code.py", "README.md"):
         (repository / name).write_text("x")
 
-    def download(name, *, revision, allow_patterns, local_dir):
+    def download(name, *, repo_type, revision, allow_patterns, local_dir):
+        assert repo_type == "model"
         asked.append((name, revision))
         for path in repository.iterdir():
             if any(fnmatch.fnmatch(path.name, pattern) for pattern in allow_patterns):
                 shutil.copy(path, local_dir)
+        return local_dir
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     return repository, asked

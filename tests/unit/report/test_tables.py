@@ -171,13 +171,13 @@ PARTS = {
 PRIVACY = {
     "em_unlearn": ("em", "unlearn", "EM unlearn ↓"),
     "em_retain": ("em", "retain", "EM retain ↑"),
-    "mia_loss": ("mia_loss", "unlearn", "AUC loss"),
-    "mia_zlib": ("mia_zlib", "unlearn", "AUC zlib"),
-    "mia_min_k": ("mia_min_k", "unlearn", "AUC min-k"),
-    "mia_min_k_plus_plus": ("mia_min_k_plus_plus", "unlearn", "AUC min-k++"),
-    "mia_gradient_norm": ("mia_gradient_norm", "unlearn", "AUC gradient norm"),
-    "mia_reference": ("mia_reference", "unlearn", "AUC reference"),
-    "privleak": ("privleak", "unlearn", "PrivLeak %"),
+    "mia_loss": ("mia_loss", "unlearn", "AUC loss → 0.5"),
+    "mia_zlib": ("mia_zlib", "unlearn", "AUC zlib → 0.5"),
+    "mia_min_k": ("mia_min_k", "unlearn", "AUC min-k → 0.5"),
+    "mia_min_k_plus_plus": ("mia_min_k_plus_plus", "unlearn", "AUC min-k++ → 0.5"),
+    "mia_gradient_norm": ("mia_gradient_norm", "unlearn", "AUC gradient norm → 0.5"),
+    "mia_reference": ("mia_reference", "unlearn", "AUC reference → 0.5"),
+    "privleak": ("privleak", "unlearn", "PrivLeak % → 0"),
 }
 
 
