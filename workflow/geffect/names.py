@@ -22,6 +22,10 @@ EFFECT_DATASETS = (UNLEARN, RETAIN)
 OBJECTIVE, REGULARIZER, COMBINED, PROBE = "objective", "regularizer", "combined", "probe."
 """The terms of `geffect.parquet`; a probe is called by the prefix followed by its variant."""
 
+DECAY, UNEXPLAINED = "decay", "unexplained"
+CHANGE_TERMS = (OBJECTIVE, REGULARIZER, DECAY, UNEXPLAINED)
+"""The terms of `risk.parquet`; `unexplained` is what the others leave of the measured change."""
+
 REAL_AUTHORS, WORLD_FACTS, HOLDOUT = "real_authors", "world_facts", "holdout"
 TOFU_SETS = (UNLEARN, RETAIN)
 BACKGROUND_SETS = (REAL_AUTHORS, WORLD_FACTS)

@@ -202,7 +202,7 @@ def measurement_of(wildcards):
     """What is measured within a cell's run, and how; None if that is done later."""
     if not IN_RUN:
         return None
-    chosen = ("retain_rows", "micro_batch_size", "instances", "tokens")
+    chosen = ("retain_rows", "micro_batch_size", "instances", "tokens", "change")
     return dict(
         probes=probes_of(wildcards),
         **{name: config["geffect"][name] for name in chosen},
@@ -309,7 +309,7 @@ def table_files():
         f"{ROOT}/tables/{name}.{suffix}"
         for name in ("main", "utility", "privacy")
         for suffix in ("csv", "md", "tex")
-    ] + [f"{ROOT}/tables/{name}.csv" for name in ("metrics", "geffect", "provenance")]
+    ] + [f"{ROOT}/tables/{name}.csv" for name in ("metrics", "geffect", "attribution", "provenance")]
 
 
 def table_notes():

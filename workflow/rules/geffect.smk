@@ -46,6 +46,7 @@ if not IN_RUN:
             micro_batch_size=config["geffect"]["micro_batch_size"],
             instances=config["geffect"]["instances"],
             tokens=config["geffect"]["tokens"],
+            change=config["geffect"]["change"],
             compute=compute(),
             code=measure_hash,
         script:

@@ -10,6 +10,7 @@ rule tables:
     input:
         metrics=per_cell(f"{CELL}/metrics.parquet"),
         geffect=per_cell(f"{CELL}/geffect.parquet"),
+        risk=per_cell(f"{CELL}/risk.parquet"),
         training=per_cell(f"{CELL}/training.parquet"),
         references=per_reference(f"{REFERENCE}/metrics.parquet"),
         provenance=per_cell(f"{CELL}/provenance.json"),
@@ -38,6 +39,9 @@ rule figures:
     input:
         geffect=lambda w: per_cell(
             f"{CELL}/geffect.parquet", model=w.model, split=w.split
+        ),
+        risk=lambda w: per_cell(
+            f"{CELL}/risk.parquet", model=w.model, split=w.split
         ),
         training=lambda w: per_cell(
             f"{CELL}/training.parquet", model=w.model, split=w.split

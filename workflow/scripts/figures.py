@@ -5,8 +5,8 @@ import pandas as pd
 from geffect import files, frames
 from geffect.jobs import context, provenance
 from geffect.names import CELL
+from geffect.report import changes, tables
 from geffect.report import figures as plots
-from geffect.report import tables
 
 
 def main(inputs, output, params, wildcards, log):
@@ -14,7 +14,8 @@ def main(inputs, output, params, wildcards, log):
         cells = [dict(zip(CELL, cell, strict=True)) for cell in params.cells]
         geffect = pd.concat([frames.read(path) for path in inputs.geffect])
         diverged = tables.diverged_steps(cells, [frames.read(p) for p in inputs.training])
-        drawn = figures(geffect, diverged, pd.read_csv(inputs.main), wildcards)
+        risk = pd.concat([frames.read(path) for path in inputs.risk])
+        drawn = figures(geffect, risk, diverged, pd.read_csv(inputs.main), wildcards)
         with files.written_folder(output.figures) as folder:
             for name, figure in drawn:
                 plots.save(figure, [folder / f"{name}.{suffix}" for suffix in ("pdf", "png")])
@@ -24,13 +25,17 @@ def main(inputs, output, params, wildcards, log):
         context.log.info("wrote %s", output.figures)
 
 
-def figures(geffect, diverged, main_table, wildcards):
+def figures(geffect, risk, diverged, main_table, wildcards):
     """(file name, figure) of every figure, one after another."""
     here = f"{wildcards.model}, {wildcards.split}"
     for objective, rows in geffect.groupby("objective", sort=False):
         stops = {(r, seed): step for (o, r, seed), step in diverged.items() if o == objective}
         title = f"{objective} ({here})"
         yield f"geffect_{objective}", plots.geffect_over_steps(rows, title, stops)
+    for objective, rows in risk.groupby("objective", sort=False):
+        if rows["predicted_change"].notna().any():
+            title = f"{objective}: what changed the risks ({here})"
+            yield f"change_{objective}", changes.change_over_steps(rows, title)
     for regularizer, rows in geffect.groupby("regularizer", sort=False):
         title = f"regularizer {regularizer} ({here})"
         yield f"compare_{regularizer}", plots.compare_objectives(rows, title)

@@ -1,12 +1,14 @@
 """Rule geffect: the G-effects of a cell's losses at every checkpoint."""
 
+from functools import partial
+
 from geffect import files, frames
 from geffect.cells.cell import Cell
 from geffect.cells.draws import Draws
 from geffect.effects.measurement import Measurement, measure_checkpoints
 from geffect.jobs import context, provenance
 from geffect.models import compute
-from geffect.models.checkpoints import trajectory
+from geffect.models.checkpoints import moved_until, trajectory
 
 
 def main(inputs, output, params, wildcards, log):
@@ -18,7 +20,8 @@ def main(inputs, output, params, wildcards, log):
         last = None if training["diverged"].any() else int(training["step"].iloc[-1])
         measurement = Measurement.of_job(cell, Draws.load(inputs.draws), inputs, params)
         run = trajectory(inputs.original, inputs.checkpoints, inputs.model, last)
-        measure_checkpoints(run, measurement, device, what)
+        moved = partial(moved_until, inputs.checkpoints)
+        measure_checkpoints(run, measurement, device, what, moved)
         frames.write_cell(measurement.tables(), wildcards, output)
         made_of = provenance.made_of(inputs, params, wildcards)
         files.write_json(provenance.record(made_of), output.record)

@@ -5,7 +5,7 @@ import pandas as pd
 from geffect import files, frames
 from geffect.jobs import context, provenance
 from geffect.names import CELL
-from geffect.report import tables
+from geffect.report import changes, tables
 
 
 def main(inputs, output, params, wildcards, log):
@@ -21,6 +21,7 @@ def main(inputs, output, params, wildcards, log):
             ]
         )
         geffect = pd.concat([frames.read(path) for path in inputs.geffect])
+        risk = pd.concat([frames.read(path) for path in inputs.risk])
         status = tables.status(cells, [frames.read(path) for path in inputs.training])
         records = [
             (key, stage, files.read_json(path))
@@ -38,7 +39,11 @@ def main(inputs, output, params, wildcards, log):
         notes = " ".join([*params.notes, *warnings])
         path = {path.rpartition("/")[2]: path for path in output.tables}
         for name, frame, caption in (
-            ("main", tables.main_table(metrics, geffect, status), "Unlearning and retention."),
+            (
+                "main",
+                tables.main_table(metrics, geffect, status, risk),
+                "Unlearning and retention.",
+            ),
             ("utility", tables.nine_parts(metrics), "Model Utility and its nine parts."),
             ("privacy", tables.privacy(metrics), "Memorization and membership inference."),
         ):
@@ -46,6 +51,7 @@ def main(inputs, output, params, wildcards, log):
             tables.write(frame, *paths, caption=f"{caption} {notes}")
         files.write_text(metrics.to_csv(index=False), path["metrics.csv"])
         files.write_text(tables.cumulated(geffect).to_csv(index=False), path["geffect.csv"])
+        files.write_text(changes.attributed(risk).to_csv(index=False), path["attribution.csv"])
         files.write_text(tables.provenance(records).to_csv(index=False), path["provenance.csv"])
         files.write_json(provenance.made_with(params, wildcards), output.record)
         for written in output.tables:

@@ -134,34 +134,104 @@ def test_the_weight_of_a_token_objective_is_its_mean_over_the_sample(measure):
     assert "weight" not in frames["instances"]
 
 
-def test_the_predicted_change_is_the_gradient_times_the_step_really_taken(measure):
-    cell, found, original, model = measure("ga", scale=1e-5)
+def difference(model, original):
+    old = dict(original.named_parameters())
+    return {n: (p - old[n]).detach().numpy() for n, p in model.named_parameters()}
+
+
+def between(original, model, part):
+    """A model part of the way from one to the other."""
+    result = copy.deepcopy(model)
+    with torch.no_grad():
+        for p, start in zip(result.parameters(), original.parameters(), strict=True):
+            p.copy_(start + part * (p - start))
+    return result
+
+
+@pytest.mark.parametrize(
+    ("change", "points"),
+    [
+        ("trapezoid", [(0, 1 / 2), (1, 1 / 2)]),
+        ("simpson", [(0, 1 / 6), (1 / 2, 4 / 6), (1, 1 / 6)]),
+    ],
+)
+def test_the_predicted_change_is_the_integral_of_the_gradient_along_the_step_really_taken(
+    change, points, measure
+):
+    cell, found, original, model = measure("ga", scale=1e-3, change=change)
     risk = found.tables()["risk"]
     components = component_map(model)
-    moved = {
-        name: (p.detach() - dict(original.named_parameters())[name].detach()).numpy()
-        for name, p in model.named_parameters()
-    }
-    examples = {
-        "unlearn": cell.forget,
-        "retain": cell.held_out,
-    }
-    at_start = risk[risk["step"].eq(0)].set_index(["dataset", "component"])
-    for dataset, rows in examples.items():
-        before, exact = gradient(original, RISK, rows, 4)
-        after, _ = gradient(model, RISK, rows, 4)
-        for place, (value, scale) in products(numpy_of(exact), moved, components).items():
-            row = at_start.loc[(dataset, place)]
+    moved = difference(model, original)
+    at_start = risk[risk["step"].eq(0)].set_index(["term", "dataset", "component"])
+    for dataset, rows in {"unlearn": cell.forget, "retain": cell.held_out}.items():
+        before, after = (gradient(m, RISK, rows, 4)[0] for m in (original, model))
+        products_at = [
+            (
+                w,
+                products(
+                    numpy_of(gradient(between(original, model, a), RISK, rows, 4)[1]),
+                    moved,
+                    components,
+                ),
+            )
+            for a, w in points
+        ]
+        for place in products_at[0][1]:
+            value = math.fsum(w * p[place][0] for w, p in products_at)
+            scale = max(p[place][1] for _, p in products_at)
+            row = at_start.loc[("objective", dataset, place)]
             assert abs(row["predicted_change"] - value) <= 1e-12 * scale
             if place == "total":
                 assert row["risk"] == pytest.approx(before, rel=1e-12)
                 assert row["measured_change"] == pytest.approx(after - before, abs=1e-12)
-                # To first order that is what happened.
                 assert row["predicted_change"] == pytest.approx(after - before, rel=1e-2)
+                rest = at_start.loc[("unexplained", dataset, "total")]
+                expected = row["measured_change"] - row["predicted_change"]
+                assert rest["predicted_change"] == pytest.approx(expected, abs=1e-15)
             else:
                 assert math.isnan(row["risk"]) and math.isnan(row["measured_change"])
     last = risk[risk["step"].eq(7)]
     assert last["predicted_change"].isna().all() and last["measured_change"].isna().all()
+    assert set(last["term"]) == {"objective"} and last["risk"].notna().sum() == 2
+
+
+def test_simpsons_rule_leaves_the_model_as_it_was(measure):
+    _, found, _, model = measure("ga", change="simpson")
+    before = copy.deepcopy(model.state_dict())
+    found.at(model, 8)
+    assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
+
+
+def test_shares_of_the_displacement_add_up_to_the_measured_change_exactly(
+    cell_of, tiny_model, moved, tokenizer, direction
+):
+    cell = cell_of("npo", "kl")
+    original = tiny_model(tokenizer=tokenizer)
+    model = moved(original, 0.02)
+    shares = {"regularizer": direction(model), "decay": direction(model)}
+    shares = {s: {n: 0.01 * t for n, t in share.items()} for s, share in shares.items()}
+    found = Measurement(cell, cell.draw(16), {}, cell.held_out, 4)
+    found.begin(original, original)
+    found.at(original, 0)
+    found.at(model, 7, shares)
+    risk = found.tables()["risk"].query("step == 0")
+    components = component_map(model)
+    assert set(risk["term"]) == {"objective", "regularizer", "decay", "unexplained"}
+    for dataset, rows in {"unlearn": cell.forget, "retain": cell.held_out}.items():
+        mine = risk[risk["dataset"].eq(dataset)]
+        total = mine[mine["component"].eq("total")].set_index("term")
+        change = gradient(model, RISK, rows, 4)[0] - gradient(original, RISK, rows, 4)[0]
+        assert total["predicted_change"].sum() == pytest.approx(change, rel=1e-12)
+        assert total["measured_change"].tolist() == pytest.approx([change] * 4, rel=1e-12)
+        parts = mine[mine["component"].isin(COMPONENTS)]
+        for term in ("objective", "regularizer", "decay"):
+            summed = parts.loc[parts["term"].eq(term), "predicted_change"].sum()
+            assert summed == pytest.approx(total.loc[term, "predicted_change"], rel=1e-9)
+        ends = [numpy_of(gradient(m, RISK, rows, 4)[1]) for m in (original, model)]
+        for term, share in shares.items():
+            value = sum(products(g, numpy_of(share), components)["deep"][0] for g in ends) / 2
+            row = mine[mine["term"].eq(term) & mine["component"].eq("deep")]
+            assert row["predicted_change"].item() == pytest.approx(value, rel=1e-9)
 
 
 def test_tables_that_are_not_wanted_are_not_made(measure):

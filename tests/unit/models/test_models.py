@@ -247,7 +247,7 @@ def test_trajectory_holds_original_checkpoints_and_final_model_once(
     model = tiny_model(dtype=torch.float32)
     checkpoints = Checkpoints(tmp_path / "work", last)
     for step in [0, *range(every, last, every), last]:
-        checkpoints.at(model, step)
+        checkpoints.at(model, step, {})
     checkpoints.move(tmp_path / "checkpoints")
     folders = trajectory("original", tmp_path / "checkpoints", "final", last)
     assert [step for step, _ in folders] == [0, *steps, last]
@@ -260,7 +260,7 @@ def test_trajectory_holds_original_checkpoints_and_final_model_once(
 def test_trajectory_of_a_diverged_run_has_no_final_model(tiny_model, tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoints", 9)
     for step in (1, 2):
-        checkpoints.at(tiny_model(), step)
+        checkpoints.at(tiny_model(), step, {})
     steps = [step for step, _ in trajectory("o", tmp_path / "checkpoints", "f", None)]
     assert steps == [0, 1, 2]
 

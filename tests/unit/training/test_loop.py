@@ -88,7 +88,10 @@ class Each:
     """Observes every step with a function of model and step."""
 
     def __init__(self, look):
-        self.at = look
+        self.look = look
+
+    def at(self, model, step, moved):
+        self.look(model, step)
 
     def state(self):
         return {}

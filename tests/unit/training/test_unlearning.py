@@ -1,6 +1,7 @@
 """A cell's run: when it is watched, what it leaves behind, and that watching changes nothing."""
 
 import dataclasses
+from functools import partial
 from types import SimpleNamespace
 
 import pandas as pd
@@ -13,7 +14,7 @@ from geffect.effects.measurement import Measurement, measure_checkpoints
 from geffect.errors import ConfigError
 from geffect.losses.loss import regularizer
 from geffect.models import folder
-from geffect.models.checkpoints import Checkpoints, trajectory
+from geffect.models.checkpoints import Checkpoints, moved_until, trajectory
 from geffect.models.folder import diverged, load_model, save_model
 from geffect.training import unlearning
 from geffect.training.unlearning import Run
@@ -44,7 +45,10 @@ class Observer:
     """Observes with a function."""
 
     def __init__(self, look=lambda model, step: None):
-        self.at = look
+        self.look = look
+
+    def at(self, model, step, moved):
+        self.look(model, step)
 
     def state(self):
         return {}
@@ -132,7 +136,8 @@ def test_measured_inside_the_run_or_from_checkpoints_the_numbers_are_equal(
     retain = cell.held_out if retain_rows == "held_out" else cell.sample(draws)
     later = Measurement(cell, draws, probes, retain, 3)
     folders = trajectory(original, tmp_path / "checkpoints", outputs.model, LAST)
-    measure_checkpoints(folders, later, "cpu", "geffect")
+    moved = partial(moved_until, tmp_path / "checkpoints")
+    measure_checkpoints(folders, later, "cpu", "geffect", moved)
 
     measured = Run(cell, original, "cpu")
     inside = Measurement(cell, measured.draws, probes, retain, 3)

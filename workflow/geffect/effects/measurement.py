@@ -8,8 +8,9 @@ at the first step, which is θ_o.
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -41,10 +42,20 @@ from geffect.losses.view import with_reference
 from geffect.models.components import component_map
 from geffect.models.compute import input_device
 from geffect.models.folder import load_model
-from geffect.names import EFFECT_DATASETS, OBJECTIVE, PROBE, REGULARIZER, RETAIN, TOTAL, UNLEARN
+from geffect.names import (
+    EFFECT_DATASETS,
+    OBJECTIVE,
+    PROBE,
+    REGULARIZER,
+    RETAIN,
+    TOTAL,
+    UNEXPLAINED,
+    UNLEARN,
+)
 from geffect.progress import Progress
 
 ANSWER, REFUSAL = "answer", "refusal"
+CHANGE_COLUMNS = ["risk", "predicted_change", "measured_change"]
 TOKEN_COLUMNS = ["sample", "token", "id", "logp", "logp_ref", "e_unlearn", "e_retain"]
 
 log = logging.getLogger(__name__)
@@ -60,6 +71,8 @@ class Measurement:
         retain: the rows of the retain risk.
         micro_batch_size: rows at once; a matter of memory only.
         instances, tokens: whether to make these tables too.
+        change: how the change of risk between two measured steps is predicted, "trapezoid" or
+            "simpson" (a gradient in the middle of each interval more).
 
     Raises:
         DataError: a data set is empty, or one of its rows has no label token.
@@ -74,7 +87,9 @@ class Measurement:
         micro_batch_size: int,
         instances: bool = True,
         tokens: bool = True,
+        change: str = "trapezoid",
     ):
+        self.simpson = change == "simpson"
         self.losses = {
             name: loss.bind(control_vector=draws.control_vector)
             for name, loss in (
@@ -108,8 +123,8 @@ class Measurement:
         Args:
             files: has the path `held_out`.
             settings: has `probes` (variant -> arguments of `Loss.load`), `retain_rows` ("held_out",
-                or "train" for the cell's sample of training rows), `micro_batch_size`, `instances`
-                and `tokens`.
+                or "train" for the cell's sample of training rows), `micro_batch_size`, `instances`,
+                `tokens` and `change`.
         """
         if settings.retain_rows == "held_out":
             retain = cell.encoder.rows(read_rows(files.held_out), "held-out rows")
@@ -123,6 +138,7 @@ class Measurement:
             settings.micro_batch_size,
             settings.instances,
             settings.tokens,
+            settings.change,
         )
 
     @property
@@ -147,8 +163,17 @@ class Measurement:
                 with_reference(start, batch.to(input_device(start))) for batch in self.batches[name]
             ]
 
-    def at(self, model: PreTrainedModel, step: int) -> None:
+    def at(
+        self,
+        model: PreTrainedModel,
+        step: int,
+        moved: Mapping[str, Gradient] = MappingProxyType({}),
+    ) -> None:
         """Measures at a model's weights.
+
+        Args:
+            moved: how far regularizer and weight decay have moved the weights since the measured
+                step before (`training.shares`); the rest counts for the objective.
 
         Raises:
             ModelError: the model's parameters are not those of θ_o.
@@ -161,7 +186,7 @@ class Measurement:
         components = component_map(model)
         values, gradients = self._risks(model, f"step {step}")
         directions = Directions({n: gradients[n] for n in values if not math.isnan(values[n])})
-        self._changes(model, step, values, gradients, components)
+        self._changes(model, step, values, gradients, components, moved)
         effects = effect_rows(
             self.coefficients,
             lambda name: self._exact(model, name, f"step {step}")[1],
@@ -203,9 +228,11 @@ class Measurement:
         - geffect: `term`, `dataset`, and the columns of `gradients.compare`. Terms are those of
           the cell, `combined` = objective + λ · regularizer, and probes; rows of `regularizer`
           include λ. What needs a gradient that is not finite is missing.
-        - risk: `dataset`, `component`, `predicted_change` = ∇R(D; θ_t) · (θ_t' - θ_t) up to the
-          next measured step t', in nats; and in the rows of component `total` also `risk`
-          R(D; θ_t) and `measured_change` R(D; θ_t') - R(D; θ_t).
+        - risk: `term`, `dataset`, `component`, `predicted_change` up to the next measured step t',
+          in nats: the integral of ∇R(D) along the straight path, times the share of the
+          displacement that the term (objective, regularizer, decay) made; and in the rows of
+          component `total` also `risk` R(D; θ_t) and `measured_change` R(D; θ_t') - R(D; θ_t). Of
+          the term `unexplained` there is `total` alone: the measured change less all predicted.
         - instances: `sample` (row of D_u), `component`, `e_unlearn`, `e_retain`
           (∇R(D) · ∇log p(s)), `logp`, `logp_ref` (log p(s) in nats, under θ_o), and, where the
           objective declares one, its `weight` (of token weights: the mean over the sample).
@@ -245,27 +272,108 @@ class Measurement:
         values: dict[str, float],
         gradients: dict[str, Gradient],
         components: Components,
+        moved: Mapping[str, Gradient],
     ) -> None:
         weights = _weights(model)
         if self.previous is not None:
-            old_values, old_gradients, old_weights = self.previous
-            moved = {name: weights[name] - old for name, old in old_weights.items()}
-            rows = self.parts["risk"][-1]
-            for name, gradient in old_gradients.items():
-                predicted = dots(gradient, moved, components)
-                of_dataset = rows["dataset"].eq(name)
-                changes = rows["component"].map(predicted)
-                rows.loc[of_dataset, "predicted_change"] = changes[of_dataset]
-                total = of_dataset & rows["component"].eq(TOTAL)
-                rows.loc[total, "measured_change"] = values[name] - old_values[name]
+            before, old_gradients, old_weights = self.previous
+            whole = {name: weights[name] - old for name, old in old_weights.items()}
+            shares = {name: _like(share, whole) for name, share in moved.items()}
+            path = [old_gradients, gradients]
+            if self.simpson:
+                path.insert(1, self._middle(model, old_weights, weights))
+            frames = []
+            for dataset in EFFECT_DATASETS:
+                change = values[dataset] - before[dataset]
+                frames += _attributed(
+                    dataset, [at[dataset] for at in path], whole, shares, change, components
+                )
+            rows = pd.DataFrame(frames)
+            last = self.parts["risk"][-1]
+            keys = ["term", "dataset", "component"]
+            known = last.set_index(["dataset", "component"])["risk"]
+            rows["risk"] = [
+                known.get((r.dataset, r.component), math.nan) for r in rows.itertuples()
+            ]
+            rows.insert(0, "step", last["step"].iloc[0])
+            self.parts["risk"][-1] = rows[["step", *keys, *CHANGE_COLUMNS]]
         self.previous = (values, gradients, weights)
         rows = pd.DataFrame(
-            [(name, place) for name in values for place in places(components)],
-            columns=["dataset", "component"],
+            [
+                (OBJECTIVE, name, place, values[name] if place == TOTAL else math.nan)
+                for name in values
+                for place in places(components)
+            ],
+            columns=["term", "dataset", "component", "risk"],
         )
-        risk = rows["dataset"].map(values).where(rows["component"].eq(TOTAL))
-        rows = rows.assign(risk=risk, predicted_change=math.nan, measured_change=math.nan)
+        rows = rows.assign(predicted_change=math.nan, measured_change=math.nan)
         self._keep("risk", step, rows)
+
+    def _middle(
+        self, model: PreTrainedModel, start: Gradient, end: Gradient
+    ) -> dict[str, Gradient]:
+        """The gradients of both risks half-way between two sets of weights, `end` the model's."""
+        try:
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    parameter.copy_((start[name] + end[name]) / 2)
+            return self._risks(model, "half-way")[1]
+        finally:
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    parameter.copy_(end[name])
+
+
+def _like(share: Gradient, whole: Gradient) -> Gradient:
+    """A share with a tensor for every parameter, where the displacement has its own."""
+    return {
+        name: share[name].to(w) if name in share else torch.zeros_like(w)
+        for name, w in whole.items()
+    }
+
+
+def _attributed(
+    dataset: str,
+    path: Sequence[Gradient],
+    whole: Gradient,
+    shares: Mapping[str, Gradient],
+    change: float,
+    components: Components,
+) -> list[dict]:
+    """The change of a risk along a straight path, by share of the displacement and component.
+
+    The integral of ∇R · dθ by the trapezoid rule (gradients at both ends), or by Simpson's rule
+    (and in the middle). What the shares leave of the whole displacement counts for the objective.
+    """
+    factors = {2: (1 / 2, 1 / 2), 3: (1 / 6, 4 / 6, 1 / 6)}[len(path)]
+
+    def integral(displacement: Gradient) -> dict[str, float]:
+        products = [dots(gradient, displacement, components) for gradient in path]
+        pairs = list(zip(factors, products, strict=True))
+        return {place: math.fsum(f * p[place] for f, p in pairs) for place in products[0]}
+
+    predicted = {term: integral(share) for term, share in shares.items()}
+    rest = {
+        place: math.fsum([value, *(-share[place] for share in predicted.values())])
+        for place, value in integral(whole).items()
+    }
+    rows = [
+        {
+            "term": term,
+            "dataset": dataset,
+            "component": place,
+            "predicted_change": value,
+            "measured_change": change if place == TOTAL else math.nan,
+        }
+        for term, by_place in {OBJECTIVE: rest, **predicted}.items()
+        for place, value in by_place.items()
+    ]
+    explained = [-row["predicted_change"] for row in rows if row["component"] == TOTAL]
+    unexplained = {"predicted_change": math.fsum([change, *explained]), "measured_change": change}
+    return [
+        *rows,
+        {"term": UNEXPLAINED, "dataset": dataset, "component": TOTAL, **unexplained},
+    ]
 
 
 def check_model(model: PreTrainedModel, instances: bool, tokens: bool) -> None:
@@ -314,8 +422,11 @@ def measure_checkpoints(
     measurement: Measurement,
     device: torch.device | str,
     what: str,
+    moved: Callable[[int], Mapping[str, Gradient]] = lambda step: {},
 ) -> None:
     """Measures at every checkpoint (step, model folder) of a run; the first is θ_o.
+
+    `moved` gives what `Measurement.at` is told of a step.
 
     Raises:
         ModelError: a folder holds no model, or one of another run.
@@ -327,5 +438,5 @@ def measure_checkpoints(
         if done > 1:
             del model  # two models at once may not fit
             model = load_model(folder, device)
-        measurement.at(model, step)
+        measurement.at(model, step, moved(step))
         progress.step(done)

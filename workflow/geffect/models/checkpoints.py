@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from geffect import files
+from geffect.errors import DamagedError
 
 
 class Checkpoints:
@@ -23,11 +27,18 @@ class Checkpoints:
     def __init__(self, folder: str | Path, last: int):
         self.folder, self.last = Path(folder), last
 
-    def at(self, model: PreTrainedModel, step: int) -> None:
-        """Writes the model, unless its weights lie elsewhere."""
+    def at(
+        self, model: PreTrainedModel, step: int, moved: Mapping[str, Mapping[str, Tensor]]
+    ) -> None:
+        """Writes the model, unless its weights lie elsewhere, and what moved it, if anything."""
         if 0 < step < self.last:
             with files.written_folder(files.step_folder(self.folder, step)) as partial:
                 model.save_pretrained(partial)
+        if moved:
+            tensors = {f"{s}:{name}": t for s, share in moved.items() for name, t in share.items()}
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with files.written(_moved_path(self.folder, step)) as partial:
+                save_file(tensors, partial)
 
     def state(self) -> dict[str, pd.DataFrame]:
         """Nothing: what was written lies in the folder."""
@@ -40,6 +51,33 @@ class Checkpoints:
         """Moves the folder of checkpoints, even an empty one, within the same file system."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.rename(folder)
+
+
+def moved_until(folder: str | Path, step: int) -> dict[str, dict[str, Tensor]]:
+    """What moved the weights from the measured step before to `step`, besides the objective.
+
+    Returns:
+        share (regularizer, decay) -> parameter -> displacement; empty where there is none.
+
+    Raises:
+        DamagedError: the file is cut off.
+    """
+    path = _moved_path(Path(folder), step)
+    if not path.is_file():
+        return {}
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise DamagedError(path, f"is damaged ({error})") from error
+    shares: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        share, _, name = key.partition(":")
+        shares.setdefault(share, {})[name] = tensor
+    return shares
+
+
+def _moved_path(folder: Path, step: int) -> Path:
+    return folder / f"moved-{step:05d}.safetensors"
 
 
 def trajectory(

@@ -105,7 +105,7 @@ def geffect_over_steps(
     Raises:
         ValueError: the frame has nothing to draw or more than one model, split or objective.
     """
-    _one_of_each(geffect, ["model", "split", "objective"])
+    one_of_each(geffect, ["model", "split", "objective"])
     shown = geffect["component"].isin([TOTAL, *COMPONENTS])
     geffect = geffect[shown & geffect["term"].isin(["objective", *TERMS])]
     if geffect.empty:
@@ -117,7 +117,7 @@ def geffect_over_steps(
         # Only the first block has the panels' titles and only the last one the step label.
         heights[0] += 0.17
         heights[-1] += 0.17
-        figure = _figure(heights.sum() + 0.65, title)
+        figure = new_figure(heights.sum() + 0.65, title)
         blocks = figure.subfigures(len(regularizers), 1, squeeze=False, height_ratios=heights)
         grids = []
         for block, regularizer in zip(blocks[:, 0], regularizers, strict=True):
@@ -143,8 +143,8 @@ def geffect_over_steps(
         _label_ends(grids[0], grids[-1])
         for panels in grids:
             _set_limits(panels, geffect)
-        _legend_below(figure, figure.get_axes(), columns=4)
-        return _laid_out(figure)
+        legend_below(figure, figure.get_axes(), columns=4)
+        return laid_out(figure)
 
 
 def compare_objectives(geffect: pd.DataFrame, title: str) -> Figure:
@@ -162,7 +162,7 @@ def compare_objectives(geffect: pd.DataFrame, title: str) -> Figure:
         ValueError: the frame is empty, holds more than one model, split or regularizer, or has
             no total of the term `objective`.
     """
-    _one_of_each(geffect, ["model", "split", "regularizer"])
+    one_of_each(geffect, ["model", "split", "regularizer"])
     totals = geffect[geffect["term"].eq("objective") & geffect["component"].eq(TOTAL)]
     if totals.empty:
         raise ValueError("nothing to draw: no row is the total of the term 'objective'")
@@ -170,7 +170,7 @@ def compare_objectives(geffect: pd.DataFrame, title: str) -> Figure:
     with matplotlib.rc_context(STYLE):
         at_most = max(1, int(WIDTH / (0.5 + 0.065 * max(map(len, objectives)))))
         lines = -(-len(objectives) // at_most)
-        figure = _figure(3.8 + 0.16 * lines, title)
+        figure = new_figure(3.8 + 0.16 * lines, title)
         panels = _effect_panels(figure)
         _label_ends(panels, panels)
         for (dataset, value), axes in panels.items():
@@ -184,8 +184,8 @@ def compare_objectives(geffect: pd.DataFrame, title: str) -> Figure:
                 }
                 _line(axes, side[side["objective"].eq(objective)], value, objective, style)
         _set_limits(panels, totals)
-        _legend_below(figure, figure.get_axes(), columns=-(-len(objectives) // lines))
-        return _laid_out(figure)
+        legend_below(figure, figure.get_axes(), columns=-(-len(objectives) // lines))
+        return laid_out(figure)
 
 
 def trade_off(main: pd.DataFrame, title: str) -> Figure:
@@ -203,7 +203,7 @@ def trade_off(main: pd.DataFrame, title: str) -> Figure:
     Raises:
         ValueError: the frame is empty or holds more than one model or split.
     """
-    _one_of_each(main, ["model", "split"])
+    one_of_each(main, ["model", "split"])
     is_reference = main["objective"].isin(REFERENCES)
     measured = np.isfinite(main[["es_exact_unlearn", "mu"]].astype("float64")).all(axis=1)
     objectives = list(dict.fromkeys(main.loc[~is_reference, "objective"]))
@@ -215,7 +215,7 @@ def trade_off(main: pd.DataFrame, title: str) -> Figure:
     }
     shapes = {name: SHAPES[i % len(SHAPES)] for i, name in enumerate(regularizers)}
     with matplotlib.rc_context(STYLE | {"lines.markersize": 5}):
-        figure = _figure(3.6, title)
+        figure = new_figure(3.6, title)
         axes = figure.subplots()
         axes.set_xlabel("ES exact on the forget set, fraction of the answer (lower is better)")
         axes.set_ylabel("Model Utility, 0 to 1 (higher is better)")
@@ -245,7 +245,7 @@ def trade_off(main: pd.DataFrame, title: str) -> Figure:
             points.append((x, y, *spread, _row_name(row)))
         _trade_off_legends(figure, objectives, regularizers, markers, shapes)
         _list_below(figure, main[~measured])
-        _laid_out(figure)
+        laid_out(figure)
         _name_points(figure, axes, points)
         return figure
 
@@ -266,7 +266,7 @@ def cost_ratios(table: pd.DataFrame, title: str) -> Figure:
     names = list(dict.fromkeys(table["candidate"]))
     sizes = list(dict.fromkeys(table["rows"]))
     with matplotlib.rc_context(STYLE | {"lines.markersize": 4}):
-        figure = _figure(0.6 + 0.24 * len(names), title)
+        figure = new_figure(0.6 + 0.24 * len(names), title)
         axes = figure.subplots()
         for k, (size, rows) in enumerate(table.groupby("rows", sort=False)):
             offset = (k - (len(sizes) - 1) / 2) * 0.25
@@ -285,8 +285,8 @@ def cost_ratios(table: pd.DataFrame, title: str) -> Figure:
         axes.set_xscale("log")
         axes.axvline(1, color="black", linewidth=0.8)
         axes.set_xlabel(f"time, as a ratio to: {names[0]} (median, least and greatest)")
-        _legend_below(figure, [axes], columns=4)
-        return _laid_out(figure)
+        legend_below(figure, [axes], columns=4)
+        return laid_out(figure)
 
 
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:
@@ -307,7 +307,8 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
     plt.close(figure)
 
 
-def _one_of_each(frame: pd.DataFrame, columns: list[str]) -> None:
+def one_of_each(frame: pd.DataFrame, columns: list[str]) -> None:
+    """Raises ValueError unless a frame has rows, and one value in each of some columns."""
     if frame.empty:
         raise ValueError("nothing to draw: the frame is empty")
     for column in columns:
@@ -316,7 +317,8 @@ def _one_of_each(frame: pd.DataFrame, columns: list[str]) -> None:
             raise ValueError(f"expected rows of one {column}, got {', '.join(map(str, names))}")
 
 
-def _figure(height: float, title: str) -> Figure:
+def new_figure(height: float, title: str) -> Figure:
+    """An empty figure of the text's width, `height` inches high."""
     layout = ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.05)
     figure = Figure(figsize=(WIDTH, height), layout=layout)
     FigureCanvasAgg(figure)
@@ -324,7 +326,7 @@ def _figure(height: float, title: str) -> Figure:
     return figure
 
 
-def _laid_out(figure: Figure) -> Figure:
+def laid_out(figure: Figure) -> Figure:
     """Fix the layout, so that every file format gets the same one."""
     # The first pass lays out with tick labels that its own result changes.
     figure.draw_without_rendering()
@@ -448,7 +450,8 @@ def _linear_threshold(values: pd.Series) -> float | None:
     return float(10 ** np.floor(np.log10(max(sizes.quantile(0.1), sizes.max() / 1e5))))
 
 
-def _legend_below(figure: Figure, panels: Iterable[Axes], columns: int) -> None:
+def legend_below(figure: Figure, panels: Iterable[Axes], columns: int) -> None:
+    """One legend for all panels, below them; a label that several have stands once."""
     handles: dict[str, Artist] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):

@@ -17,7 +17,7 @@ import pandas as pd
 
 from geffect import files
 from geffect.files import hash_content
-from geffect.names import ATTACKS, CELL, COMBINED, REFERENCES, TOTAL, UTILITY_PARTS
+from geffect.names import ATTACKS, CELL, COMBINED, OBJECTIVE, REFERENCES, TOTAL, UTILITY_PARTS
 
 ROW = CELL[:-1]
 # From best to worst: a row over several seeds shows the worst one.
@@ -36,7 +36,8 @@ MAIN_COLUMNS = {
 }
 UTILITY_SETS = ("retain", "real_authors", "world_facts")
 EFFECTS = {"e_unlearn": "unlearn", "e_retain": "retain"}
-VALUES = [*MAIN_COLUMNS, *EFFECTS]
+CHANGES = {"change_unlearn": "unlearn", "change_retain": "retain"}
+VALUES = [*MAIN_COLUMNS, *EFFECTS, *CHANGES]
 NINE_PARTS = {
     f"{metric}_{dataset}": (metric, dataset)
     for metric, dataset in sorted(UTILITY_PARTS, key=lambda part: UTILITY_SETS.index(part[1]))
@@ -58,8 +59,11 @@ HEADERS = {
     "mu": "MU ↑",
     "prob_unlearn": "Prob. unlearn ↓",
     "prob_retain": "Prob. retain ↑",
-    "e_unlearn": "Cumulated e unlearn ↓",
-    "e_retain": "Cumulated e retain ↑",
+    # No direction: with AdamW the sign of e says little about what a run did.
+    "e_unlearn": "Σ e unlearn",
+    "e_retain": "Σ e retain",
+    "change_unlearn": "ΔR unlearn (nats) ↑",
+    "change_retain": "ΔR retain (nats) ↓",
     "n_seeds": "seeds",
     "em_unlearn": "EM unlearn ↓",
     "em_retain": "EM retain ↑",
@@ -151,8 +155,13 @@ def cumulated(geffect: pd.DataFrame) -> pd.DataFrame:
     return result.assign(cumulated=sums.reindex(result.index).astype("float64"))
 
 
-def main_table(metrics: pd.DataFrame, geffect: pd.DataFrame, status: pd.DataFrame) -> pd.DataFrame:
-    """Put metrics and cumulated G-effects side by side, averaged over seeds.
+def main_table(
+    metrics: pd.DataFrame,
+    geffect: pd.DataFrame,
+    status: pd.DataFrame,
+    risk: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Put metrics, cumulated G-effects and changes of risk side by side, averaged over seeds.
 
     Only seeds of status ok enter the averages. A column that some of these seeds lack (or have
     no finite number for) is averaged over the others; where none is left, it is missing.
@@ -163,6 +172,7 @@ def main_table(metrics: pd.DataFrame, geffect: pd.DataFrame, status: pd.DataFram
         geffect: as for `cumulated`; the total of the term `combined` is used.
         status: CELL, `status` (ok, diverged, missing). A cell not listed is ok. A cell that is
             ok by this frame but has no finite metric is missing.
+        risk: as for `changes.attributed`; None leaves the changes of risk missing.
 
     Returns:
         One row per (model, split, objective, regularizer): these four, the columns `VALUES`
@@ -193,6 +203,7 @@ def main_table(metrics: pd.DataFrame, geffect: pd.DataFrame, status: pd.DataFram
 
     cells = cells.merge(_wide(metrics, MAIN_COLUMNS), how="left", on=CELL)
     cells = cells.merge(_cumulated_totals(geffect), how="left", on=CELL)
+    cells = cells.merge(_changes(pd.DataFrame() if risk is None else risk), how="left", on=CELL)
     enters = cells["status"].eq("ok")
     finite = np.isfinite(cells[VALUES]).mul(enters, axis=0)
     cells[VALUES] = cells[VALUES].where(finite)
@@ -388,6 +399,16 @@ def _cumulated_totals(geffect: pd.DataFrame) -> pd.DataFrame:
     wide = sums.pivot(index=CELL, columns="dataset", values="cumulated")
     wide = wide.reindex(columns=list(EFFECTS.values()))
     return wide.set_axis(list(EFFECTS), axis=1).astype("float64").reset_index()
+
+
+def _changes(risk: pd.DataFrame) -> pd.DataFrame:
+    """The measured change of both risks over whole runs, in nats: a row per cell."""
+    risk = _checked(risk, [*CELL, "term", "dataset", "component", "measured_change"], "risk")
+    chosen = risk[risk["term"].eq(OBJECTIVE) & risk["component"].eq(TOTAL)]
+    sums = chosen.groupby([*CELL, "dataset"])["measured_change"].sum(min_count=1).reset_index()
+    wide = sums.pivot(index=CELL, columns="dataset", values="measured_change")
+    wide = wide.reindex(columns=list(CHANGES.values()))
+    return wide.set_axis(list(CHANGES), axis=1).astype("float64").reset_index()
 
 
 def _refuse_lossy_text(frame: pd.DataFrame, text: str) -> None:

@@ -16,9 +16,13 @@ from transformers import PreTrainedModel, get_scheduler
 from geffect.data.encoding import Example
 from geffect.losses.loss import Loss
 from geffect.models.compute import autocast, input_device
+from geffect.names import REGULARIZER
 from geffect.progress import Progress
 from geffect.training.resume import Resume, State
 from geffect.training.settings import TrainingSettings
+from geffect.training.shares import Displacement, Shares
+
+Gradients = dict[str, torch.Tensor]
 
 Visits = Callable[[int], Sequence[Example]]
 """Step (1..N) -> the examples of that step's effective batch."""
@@ -41,8 +45,12 @@ class Outcome:
 class Observer(Protocol):
     """Something that looks at a model along its run."""
 
-    def at(self, model: PreTrainedModel, step: int) -> None:
-        """Looks at θ_t; the model is in evaluation mode."""
+    def at(self, model: PreTrainedModel, step: int, moved: Mapping[str, Displacement]) -> None:
+        """Looks at θ_t; the model is in evaluation mode.
+
+        `moved` says how far the regularizer and weight decay, where there are any, have moved the
+        weights since the last look (`shares.Shares`); what it holds is zeroed afterwards.
+        """
 
     def state(self) -> dict[str, pd.DataFrame]:
         """The tables that it needs to continue in another process."""
@@ -96,32 +104,42 @@ def train(
     model.train()
     torch.manual_seed(seed)
     outcome, progress = Outcome(), Progress(what, steps)
+    shares = Shares(model, optimizer, observer is not None and REGULARIZER in losses)
     state = None if resume is None else resume.load()
     if state is not None:
-        _restore(state, model, optimizer, scheduler, outcome)
+        _restore(state, model, optimizer, scheduler, shares, outcome)
     if observer is not None:
         model.eval()
         if state is None:
-            observer.at(model, 0)
+            observer.at(model, 0, {})
         else:
             observer.resume(model, state.tables)
         model.train()
     for step in range(1 if state is None else state.step + 1, steps + 1):
         row: dict[str, Any] = {"step": step, "loss": 0.0}
+        gradients: dict[str, Gradients] = {}
         for name, loss in losses.items():
             mean, weight = _accumulate(model, loss, visits[name](step), settings)
+            gradients[name] = _take(model, mean == loss.minimum)
             row[f"loss_{name}"] = mean
             if weight is not None:
                 row[f"weight_{name}"] = weight
             row["loss"] += loss.coefficient * mean
+        _add_up(model, list(gradients.values()))
         limit = math.inf if settings.max_grad_norm is None else settings.max_grad_norm
-        row["grad_norm"] = torch.nn.utils.clip_grad_norm_(parameters, limit).item()
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+        row["grad_norm"] = norm.item()
         row["learning_rate"] = optimizer.param_groups[0]["lr"]
         outcome.rows.append(row)
         if not (math.isfinite(row["loss"]) and math.isfinite(row["grad_norm"])):
             outcome.diverged = (step, "non-finite loss or gradient")
             break
+        # As torch clips.
+        clip = min(1.0, limit / (row["grad_norm"] + 1e-6))
+        shares.before_update(gradients.pop(REGULARIZER, {}), clip)
         optimizer.step()
+        shares.after_update(row["learning_rate"])
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
         if not math.isfinite(torch.nn.utils.get_total_norm(parameters).item()):
@@ -129,11 +147,12 @@ def train(
             break
         if observer is not None and (step % every == 0 or step == steps):
             model.eval()
-            observer.at(model, step)
+            observer.at(model, step, shares.moved)
+            shares.reset()
             model.train()
         if resume is not None and step % resume.every == 0 and step < steps:
             tables = {} if observer is None else observer.state()
-            resume.save(_state(step, model, optimizer, scheduler, outcome, tables))
+            resume.save(_state(step, model, optimizer, scheduler, shares, outcome, tables))
         progress.step(step, f"loss {row['loss']:.4g}")
     model.eval()
     if settings.gradient_checkpointing:
@@ -162,11 +181,40 @@ def _accumulate(
     return mean, None if loss.weights is None else weight
 
 
+def _take(model: PreTrainedModel, at_minimum: bool) -> Gradients:
+    """Takes the gradients out of `.grad`: none where the loss attains its declared minimum.
+
+    There they are zero, and what was computed is rounding noise, of which Adam would make steps of
+    full length.
+    """
+    taken = {
+        name: p.grad
+        for name, p in model.named_parameters()
+        if p.grad is not None and not at_minimum
+    }
+    model.zero_grad(set_to_none=True)
+    return taken
+
+
+def _add_up(model: PreTrainedModel, gradients: Sequence[Gradients]) -> None:
+    """Puts the sum of the gradients of all losses into `.grad`, in the place of the first one's."""
+    for name, parameter in model.named_parameters():
+        there = [taken[name] for taken in gradients if name in taken]
+        if there:
+            first, *others = there
+            # The last loss's own gradient is still looked at: it must not be clipped in place.
+            own = len(gradients) > 1 and first is gradients[-1].get(name)
+            parameter.grad = first.clone() if own else first
+            for other in others:
+                parameter.grad.add_(other)
+
+
 def _state(
     step: int,
     model: PreTrainedModel,
     optimizer: Any,
     scheduler: Any,
+    shares: Shares,
     outcome: Outcome,
     tables: dict,
 ) -> State:
@@ -174,6 +222,7 @@ def _state(
     tensors: dict[str, torch.Tensor] = {f"model.{n}": p for n, p in model.named_parameters()}
     for index, values in moments["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
+    tensors |= {f"shares.{name}": tensor for name, tensor in shares.state().items()}
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors |= {f"random.cuda.{k}": s for k, s in enumerate(torch.cuda.get_rng_state_all())}
@@ -186,7 +235,12 @@ def _state(
 
 
 def _restore(
-    state: State, model: PreTrainedModel, optimizer: Any, scheduler: Any, outcome: Outcome
+    state: State,
+    model: PreTrainedModel,
+    optimizer: Any,
+    scheduler: Any,
+    shares: Shares,
+    outcome: Outcome,
 ) -> None:
     """Puts everything that a state holds into place."""
     with torch.no_grad():
@@ -199,10 +253,14 @@ def _restore(
             moments.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": state.record["groups"]})
     scheduler.load_state_dict(state.record["scheduler"])
+    prefix = "shares."
+    shares.restore(
+        {n.removeprefix(prefix): t for n, t in state.tensors.items() if n.startswith(prefix)}
+    )
     torch.set_rng_state(state.tensors["random.cpu"])
     if torch.cuda.is_available():
         for k in range(torch.cuda.device_count()):
             if f"random.cuda.{k}" in state.tensors:  # it may have had other GPUs
                 torch.cuda.set_rng_state(state.tensors[f"random.cuda.{k}"], k)
     outcome.rows = state.record["log"]
-    state.tensors.clear()  # the model's size three times over
+    state.tensors.clear()  # the model's size several times over
