@@ -139,10 +139,30 @@ def test_main_table_averages_over_seeds(rng, n_seeds):
     assert (row["n_seeds"], row["status"]) == (n_seeds, "ok")
 
 
+def test_main_table_has_the_measured_change_of_each_risk_over_the_run(rng):
+    cells = [name_cell("npo", "kl", seed) for seed in range(3)]
+    rows, sums = [], {"unlearn": [], "retain": []}
+    for cell in cells:
+        for dataset, of_seed in sums.items():
+            changes = rng.normal(size=4)
+            of_seed.append(changes.sum())
+            for step, change in enumerate([*changes, np.nan]):
+                for term in ("objective", "regularizer", "unexplained"):
+                    row = {"step": step, "term": term, "dataset": dataset, "component": "total"}
+                    rows.append(cell | row | {"measured_change": change})
+                rows.append(cell | row | {"component": "deep", "measured_change": np.nan})
+    table = tables.main_table(*make_frames(cells, rng), pd.DataFrame(rows))
+    row = row_of(table, "npo", "kl")
+    for dataset, of_seed in sums.items():
+        assert row[f"change_{dataset}"] == pytest.approx(np.mean(of_seed))
+        assert row[f"change_{dataset}_sd"] == pytest.approx(np.std(of_seed, ddof=1))
+
+
 def test_main_table_columns(rng):
     values = [
         *["es_exact_retain", "es_exact_unlearn", "es_perturb_retain", "es_perturb_unlearn"],
         *["fq", "mu", "prob_unlearn", "prob_retain", "e_unlearn", "e_retain"],
+        *["change_unlearn", "change_retain"],
     ]
     expected = ["model", "split", "objective", "regularizer", *values]
     expected += [*(f"{name}_sd" for name in values), "n_seeds", "status"]
@@ -206,7 +226,8 @@ def test_every_column_holds_the_metric_that_it_is_called_by(make, columns, rng, 
         value = values[metric, dataset]
         assert table[column].item() == value, column
         assert float(readers[name]) == pytest.approx(value, abs=1e-4), name
-    others = [*CELL, "e_unlearn", "e_retain", "n_seeds", "status"]
+    changes = ["change_unlearn", "change_retain"]
+    others = [*CELL, "e_unlearn", "e_retain", *changes, "n_seeds", "status"]
     assert set(columns) <= {c for c in table if not c.endswith("_sd")} <= {*columns, *others}
 
 
@@ -220,7 +241,7 @@ def test_effects_of_the_main_table_are_those_of_their_data_set(rng, tmp_path):
     shown = write(table, tmp_path)[1].read_text(encoding="utf-8").splitlines()
     header, _, row = ([c.strip() for c in line.split("|")[1:-1]] for line in shown[2:])
     readers = dict(zip(header, row, strict=True))
-    names = {"unlearn": "Cumulated e unlearn ↓", "retain": "Cumulated e retain ↑"}
+    names = {"unlearn": "Σ e unlearn", "retain": "Σ e retain"}
     for dataset, name in names.items():
         assert table[f"e_{dataset}"].item() == pytest.approx(4 * e[dataset])
         assert float(readers[name].replace("−", "-")) == pytest.approx(4 * e[dataset], rel=1e-3)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -87,9 +88,9 @@ def brute_force(case, settings, naive_values):
             g = torch.autograd.grad(mean, parameters, allow_unused=True)
             reached = [was or x is not None for was, x in zip(reached, g, strict=True)]
             gradients[name] = [
-                torch.zeros_like(p) if x is None else x for x, p in zip(g, parameters)
+                torch.zeros_like(p) if x is None else x for x, p in zip(g, parameters, strict=True)
             ]
-        total = [sum(gs) for gs in zip(*gradients.values())]
+        total = [sum(gs) for gs in zip(*gradients.values(), strict=True)]
         norm = torch.sqrt(sum((g**2).sum() for g in total))
         limit = settings.max_grad_norm
         clip = 1.0 if limit is None else min(1.0, limit / (norm.item() + 1e-6))
@@ -106,7 +107,9 @@ def brute_force(case, settings, naive_values):
                     moved[name].append(-rate * moments[name][k] / (1 - beta1**t) / scale)
             for k, p in enumerate(parameters):
                 p.add_(sum(moved[name][k] for name in moved))
-        found.append({name: dict(zip(names, tensors)) for name, tensors in moved.items()})
+        found.append(
+            {name: dict(zip(names, tensors, strict=True)) for name, tensors in moved.items()}
+        )
     return found
 
 
@@ -125,7 +128,7 @@ def test_the_split_is_that_of_two_optimisers_kept_in_full(
     assert [step for step, *_ in seen] == [0, 2, 4, 5]
     assert seen[0][2] == {}
     names = {REGULARIZER, DECAY} if decay else {REGULARIZER}
-    for (start, before, _), (end, after, moved) in zip(seen, seen[1:]):
+    for (start, before, _), (end, after, moved) in itertools.pairwise(seen):
         assert set(moved) == names
         for share in (REGULARIZER, DECAY):
             for name in before:
@@ -170,7 +173,7 @@ def test_the_split_goes_on_bit_for_bit_after_a_resume_at_any_step(stop, every, c
     again = run(chosen, settings, every, Resume(tmp_path / "work", "same", 1))
     missing = [entry for entry in whole if entry[0] > stop]
     assert [step for step, *_ in again] == [step for step, *_ in missing]
-    for (_, weights, moved), (_, weights_again, moved_again) in zip(missing, again):
+    for (_, weights, moved), (_, weights_again, moved_again) in zip(missing, again, strict=True):
         for name in weights:
             assert torch.equal(weights[name], weights_again[name])
         for share in moved:
