@@ -119,7 +119,7 @@ def _checked(given: argparse.Namespace) -> tuple[dict, dict, dict, pd.DataFrame 
         if path is None or (option == "--retain" and path.is_file()):
             continue
         if not path.is_dir() or (missing_files(path, ["*.json"])):
-            raise ConfigError(f"{option} {folder}: no model folder; name one of save_pretrained")
+            raise ConfigError(f"{option} {folder}: not a model folder; name one written by save_pretrained")
     if given.out.exists() and not given.out.is_dir():
         raise ConfigError(f"--out {given.out}: is a file; name a folder")
     if not given.retain or Path(given.retain).is_dir():
