@@ -265,7 +265,8 @@ cases(
         (f"{EVALUATE} --config nowhere.yaml", "--config nowhere.yaml: no such file"),
         (f"{EVALUATE} --config {{place}}/overlay.yaml", "overlay.yaml: no section templates"),
         (f"{EVALUATE} --config {{place}}/broken.yaml", "broken.yaml", "line 2"),
-        (f"{EVALUATE} --config {{place}}/latin.txt", "latin.txt", "utf-8"),
+        (f"{EVALUATE} --config {{place}}/latin.txt", "latin.txt", "not UTF-8"),
+        (f"{EVALUATE} --config {{place}}/list.yaml", "list.yaml: holds a list"),
         (f"{EVALUATE} --retain nowhere", "--retain nowhere: not a model folder"),
         (f"{EVALUATE} --retain {{place}}/tokens.parquet", "tokens.parquet: no column 'dataset'"),
         (f"{EVALUATE} --retain {{place}}/latin.txt", "latin.txt: is damaged"),
@@ -330,6 +331,18 @@ cases(
         ("overlay: models: {tiny-phi: {unlearn: {learning_rate: 1e-3}}}", "write 1.0e-3"),
         ("config.yaml: run: x\n  data: [1", "config.yaml: ", "line 2"),
         ("config.yaml: run: café", "config.yaml: not UTF-8"),
+        ("config.yaml: run: x\nrun: y", "config.yaml: line 2: 'run' is there for the second time"),
+        # Read by Snakemake itself before any of our rules.
+        ("--configfile nowhere.yaml", "nowhere.yaml: no such file"),
+        ("--configfile all", "all: no such file", "targets go first"),
+        ("--configfile {place}/model", "model: is a folder"),
+        ("--configfile {place}/latin.txt", "latin.txt: not UTF-8"),
+        ("--configfile {place}/broken.yaml", "broken.yaml: line 2: not YAML"),
+        ("--configfile {place}/list.yaml", "list.yaml: holds a list"),
+        ("--configfile {place}/empty.txt", "empty.txt: is empty"),
+        ("--config results", "--config results: no value"),
+        ("--config data.source=hub", "'data.source' is not a key; write 'data={source: hub}'"),
+        ("--config 1st=x", "'1st' is not a key"),
         ("overlay: data: {source: directory, directory: nowhere}", "nowhere: no such folder"),
     ],
 )
@@ -542,16 +555,14 @@ def ask_snakemake(wrong, place, **_):
     shutil.copy(ROOT / "config.yaml", own)
     if wrong.startswith("config.yaml: "):
         own.write_bytes(wrong.removeprefix("config.yaml: ").encode("latin-1"))
-    option, _, value = wrong.partition(" ")
-    given = (
-        ["--config", value] if option == "--config" else ["--config", f"results={place}/results"]
-    )
+    option, _, value = wrong.replace("{place}", str(place)).partition(" ")
+    given = ["--config", value if option == "--config" else f"results={place}/results"]
     arguments = [
         "--directory",
         str(place),
         "--configfile",
         "config/demo.yaml",
-        str(overlay),
+        value if option == "--configfile" else str(overlay),
         *given,
     ]
     ended = subprocess.run(
@@ -579,6 +590,7 @@ def material(tmp_path_factory):
     (place / "latin.txt").write_bytes("café\n".encode("latin-1"))
     (place / "overlay.yaml").write_text("run: x\n")
     (place / "broken.yaml").write_text("run: x\n  data: [1\n")
+    (place / "list.yaml").write_text("- run\n- x\n")
     (place / "cut.parquet").write_bytes(b"PAR1")
     (place / RUN / "cells").mkdir(parents=True)
     (place / RUN / "cells/geffect.parquet").write_text("of an earlier run")

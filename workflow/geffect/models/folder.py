@@ -88,7 +88,9 @@ def check_finite(model: PreTrainedModel, folder: str | Path) -> None:
         # A finite sum, which costs less to find, has no other terms.
         values = parameter.detach()
         if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
-            raise DamagedError(folder, f"its weights {name} are not all finite numbers", _WHAT_TO_DO)
+            raise DamagedError(
+                folder, f"its weights {name} are not all finite numbers", _WHAT_TO_DO
+            )
 
 
 def _check_files(folder: Path, missing: list[str], described: str) -> None:
