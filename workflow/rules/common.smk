@@ -170,6 +170,11 @@ def regularizer_of(wildcards):
     )
 
 
+def selection_of(wildcards):
+    """How label tokens of a cell's objective are left out; None if all count."""
+    return CONFIG.selection(wildcards.objective)
+
+
 def probes_of(wildcards):
     """The regularizers that are only measured along a cell."""
     return CONFIG.probes(cell_of(wildcards))
@@ -193,6 +198,7 @@ def measurement_of(wildcards):
     chosen = ("retain_rows", "micro_batch_size", "instances", "tokens", "change")
     return dict(
         probes=probes_of(wildcards),
+        selection=selection_of(wildcards),
         **{name: config["geffect"][name] for name in chosen},
     )
 
@@ -237,11 +243,13 @@ def measured_files(wildcards):
 
 
 def unlearn_hash(wildcards):
-    """The training code and losses of a cell; also the engine, where it measures within the run."""
+    """The training code and losses of a cell, and what of the engine its run makes use of."""
+    effects = PACKAGE / "effects"
+    engine = [] if selection_of(wildcards) is None else [effects / "selection.py"]
     if IN_RUN:
-        engine = PACKAGE / "effects" / "measurement.py"
-        return hashed("unlearn", engine, *measured_files(wildcards))
-    return hashed("unlearn", *cell_files(wildcards))
+        engine = [effects / "measurement.py"]
+    files = measured_files if IN_RUN else cell_files
+    return hashed("unlearn", *engine, *files(wildcards))
 
 
 def measure_hash(wildcards):

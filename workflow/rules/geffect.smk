@@ -41,6 +41,7 @@ if not IN_RUN:
             objective=objective_of,
             regularizer=regularizer_of,
             held_out_rows=config["data"]["held_out_rows"],
+            selection=selection_of,
             probes=probes_of,
             retain_rows=config["geffect"]["retain_rows"],
             micro_batch_size=config["geffect"]["micro_batch_size"],

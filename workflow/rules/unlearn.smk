@@ -41,6 +41,7 @@ rule unlearn:
         objective=objective_of,
         regularizer=regularizer_of,
         held_out_rows=config["data"]["held_out_rows"],
+        selection=selection_of,
         training=training_of("unlearn"),
         checkpoint_every=config["training"]["checkpoint_every"],
         measurement=measurement_of,

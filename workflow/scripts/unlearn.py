@@ -8,6 +8,7 @@ from geffect.cells.cell import Cell
 from geffect.jobs import context, engine, provenance
 from geffect.models import compute
 from geffect.models.checkpoints import Checkpoints
+from geffect.names import OBJECTIVE
 from geffect.training.resume import Resume
 from geffect.training.settings import TrainingSettings
 from geffect.training.unlearning import Run
@@ -29,7 +30,8 @@ def main(inputs, output, params, wildcards, log, measured):
             observer = Checkpoints(resume.folder / "checkpoints", last)
         else:
             observer = measured_in(run, inputs, params)
-        outcome = run.train(settings, every, observer, what, resume)
+        select = selection(run, params.selection, settings.micro_batch_size)
+        outcome = run.train(settings, every, observer, what, resume, select)
         if params.measurement is not None:
             frames.write_cell(observer.tables(), wildcards, output)
         run.save(outcome, output)
@@ -51,6 +53,16 @@ def measured_in(run, inputs, params):
     measurement = effects.Measurement.of_job(run.cell, run.draws, inputs, settings)
     measurement.begin(run.model, run.original if measurement.looks_at_original else None)
     return measurement
+
+
+def selection(run, chosen, micro_batch_size):
+    """What leaves out tokens of the objective's batches, if the variant asks for that."""
+    if chosen is None:
+        return None
+    # Imported by name like the measurement, and passed to the code hash where it is used.
+    module = importlib.import_module("geffect.effects.selection")
+    settings = module.SelectionSettings(**chosen)
+    return module.TokenSelection(run.cell, run.losses[OBJECTIVE], settings, micro_batch_size)
 
 
 if "snakemake" in globals():

@@ -289,6 +289,8 @@ def job(cell_of, tmp_path):
             "micro_batch_size": 3,
             "instances": True,
             "tokens": True,
+            "change": "trapezoid",
+            "selection": None,
         }
         files = SimpleNamespace(held_out=tmp_path / "held_out.parquet")
         draws = cell.draw(16)

@@ -5,10 +5,11 @@ import torch
 from common import declarations
 from naive import numpy_of, products
 
-from geffect.data.batches import collate
+from geffect.data.batches import IGNORED, collate
 from geffect.effects.gradients import Directions, data_batches, gradient
-from geffect.effects.tokens import directional, token_effects
+from geffect.effects.tokens import token_effects, value_effects
 from geffect.losses.loss import RISK
+from geffect.losses.view import next_tokens
 from geffect.models.components import component_map
 
 # Weights are detached for a backward pass, not for a forward one: the token table serves these.
@@ -60,7 +61,7 @@ def test_directions_share_a_pass_and_do_not_mix(tiny_model, random_examples, dir
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=[f"{s.kind}-{s.name}" for s in SPECS])
-def test_the_directional_derivative_of_any_loss_is_its_gradient_in_that_direction(
+def test_the_effects_of_what_any_loss_pools_sum_to_its_gradient_in_that_direction(
     spec,
     precision,
     tiny_model,
@@ -75,19 +76,21 @@ def test_the_directional_derivative_of_any_loss_is_its_gradient_in_that_directio
     model, examples = moved(original), random_examples(4)
     loss = loss_of(spec.kind, spec.name, original, control_vector())
     given = Directions({"risk": gradient(model, RISK, examples, 2)[1], "any": direction(model)})
-    value, exact = gradient(model, loss, examples, 4)
+    _, exact = gradient(model, loss, examples, 4)
     expected = {
         name: products(numpy_of(exact), numpy_of(tensors), component_map(model))["total"]
         for name, tensors in given.items()
     }
     for size in (1, 3, 4):
-        sums = [
-            directional(model, loss, batch, given) for batch in data_batches(loss, examples, size)
-        ]
+        batches = data_batches(loss, examples, size)
+        masks = [next_tokens(batch) != IGNORED for batch in batches]
+        slopes = [value_effects(model, loss, batch, given) for batch in batches]
         count = {"token": sum(len(e.labels) for e in examples), "sample": len(examples)}
         count = count[spec.reduction]
-        total = sum(total.item() for total, _ in sums) / count
-        assert total == pytest.approx(value, rel=max(tolerance, 1e-9))
         for name, (slope, scale) in expected.items():
-            found = sum(slopes[name].item() for _, slopes in sums) / count
+            pooled = [
+                s[name][mask] if spec.reduction == "token" else s[name]
+                for s, mask in zip(slopes, masks, strict=True)
+            ]
+            found = sum(values.sum().item() for values in pooled) / count
             assert abs(found - slope) <= tolerance * scale

@@ -11,6 +11,7 @@ from settings import PAPER
 
 from geffect.cells.draws import Draws
 from geffect.effects.measurement import Measurement, measure_checkpoints
+from geffect.effects.selection import SelectionSettings, TokenSelection
 from geffect.errors import ConfigError
 from geffect.losses.loss import regularizer
 from geffect.models import folder
@@ -119,30 +120,46 @@ def test_the_original_model_is_there_only_where_a_loss_looks_at_it(cell_of, orig
 
 
 @pytest.mark.parametrize(
-    ("objective", "against", "probes"),
-    [("npo", "kl", []), ("rmu", "rr", []), ("ga", None, ["kl", "nll"]), ("po", "nll", [])],
+    ("objective", "against", "probes", "by"),
+    [
+        ("npo", "kl", [], None),
+        ("rmu", "rr", [], None),
+        ("ga", None, ["kl", "nll"], "random"),
+        ("po", "nll", [], None),
+        ("tnpo", "kl", [], "e_retain"),
+    ],
 )
 @pytest.mark.parametrize("retain_rows", ["held_out", "train"])
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["", "gradient checkpointing"])
 def test_measured_inside_the_run_or_from_checkpoints_the_numbers_are_equal(
-    objective, against, probes, retain_rows, cell_of, original, outputs, tmp_path
+    objective, against, probes, by, retain_rows, checkpointing, cell_of, original, outputs, tmp_path
 ):
+    settings = dataclasses.replace(SETTINGS, gradient_checkpointing=checkpointing)
     cell = cell_of(objective, against)
+    chosen = None if by is None else SelectionSettings(drop=0.2, by=by, every=1, rows=5)
+
+    def select(run):
+        loss = run.losses["objective"]
+        return None if chosen is None else TokenSelection(cell, loss, chosen, 2)
+
     probes = {name: regularizer(name) for name in probes}
 
     stored = Run(cell, original, "cpu")
     checkpoints = Checkpoints(tmp_path / "checkpoints", LAST)
-    stored.save(stored.train(SETTINGS, EVERY, checkpoints, "run"), outputs)
+    stored.save(
+        stored.train(settings, EVERY, checkpoints, "run", select=select(stored)), outputs
+    )
     draws = Draws.load(outputs.draws)
     retain = cell.held_out if retain_rows == "held_out" else cell.sample(draws)
-    later = Measurement(cell, draws, probes, retain, 3)
+    later = Measurement(cell, draws, probes, retain, 3, selection=chosen)
     folders = trajectory(original, tmp_path / "checkpoints", outputs.model, LAST)
     moved = partial(moved_until, tmp_path / "checkpoints")
     measure_checkpoints(folders, later, "cpu", "geffect", moved)
 
     measured = Run(cell, original, "cpu")
-    inside = Measurement(cell, measured.draws, probes, retain, 3)
+    inside = Measurement(cell, measured.draws, probes, retain, 3, selection=chosen)
     inside.begin(measured.model, measured.original if inside.looks_at_original else None)
-    outcome = measured.train(SETTINGS, EVERY, inside, "run")
+    outcome = measured.train(settings, EVERY, inside, "run", select=select(measured))
 
     for name, frame in inside.tables().items():
         pd.testing.assert_frame_equal(frame, later.tables()[name], check_exact=True)

@@ -27,6 +27,8 @@ from geffect.names import MINIMUM_BLOCKS, NO_REGULARIZER, OBJECTIVE, REFERENCES,
 from geffect.training.settings import TrainingSettings
 
 _SECTIONS = {OBJECTIVE: "objectives", REGULARIZER: "regularizers"}
+# What `tokens` of a variant leaves open.
+_SELECTION = {"by": "e_retain", "every": 1, "rows": 40}
 _LOOP_KEYS = {field.name for field in fields(TrainingSettings) if field.default is MISSING}
 
 
@@ -147,7 +149,7 @@ class Config:
         if kind == REGULARIZER and variant == NO_REGULARIZER:
             return None
         entry = self.raw[_SECTIONS[kind]][variant]
-        own = {kind, "splits", "models", "unlearn", "coefficient", "positions"}
+        own = {kind, "splits", "models", "unlearn", "tokens", "coefficient", "positions"}
         hyper = {k: v for k, v in entry.items() if k not in own}
         hyper |= entry.get("splits", {}).get(split, {})
         hyper |= entry.get("models", {}).get(model, {})
@@ -156,6 +158,11 @@ class Config:
             resolved["coefficient"] = hyper.pop("coefficient", entry["coefficient"])
             resolved["positions"] = entry.get("positions", "labels")
         return resolved
+
+    def selection(self, variant: str) -> dict | None:
+        """Arguments of `SelectionSettings` for a variant of an objective; None if all count."""
+        given = self.raw["objectives"][variant].get("tokens")
+        return None if given is None else {**_SELECTION, **given}
 
     def probes(self, cell: CellKey) -> dict[str, dict]:
         """The regularizers that are only measured along a cell: variant -> as `loss`."""
@@ -260,7 +267,7 @@ class Config:
             declared["coefficient"] = {"type": "number", "exclusiveMinimum": 0}
             own.add("positions")
         else:
-            own.add("unlearn")
+            own |= {"unlearn", "tokens"}
         places = [(where, {k: v for k, v in entry.items() if k not in own})]
         for section, known in (("splits", SPLITS), ("models", self.raw["models"])):
             for name, values in entry.get(section, {}).items():
@@ -309,6 +316,7 @@ class Config:
 
     def _check_cell(self, cell: CellKey) -> None:
         self._check_unlearning(cell)
+        self._check_selection(cell)
         for kind, variant in ((OBJECTIVE, cell.objective), (REGULARIZER, cell.regularizer)):
             self._check_loss(kind, variant, cell.split, cell.model)
 
@@ -332,6 +340,32 @@ class Config:
             raise ConfigError(
                 f"{key('epochs')}: {settings.epochs} epochs of the {forget} rows of {cell.split} "
                 f"are less than one batch of {settings.batch_size}; raise it"
+            )
+
+    def _check_selection(self, cell: CellKey) -> None:
+        chosen = self.selection(cell.objective)
+        if chosen is None:
+            return
+        where = f"objectives.{cell.objective}.tokens"
+        spec = registry.get(OBJECTIVE, self.raw["objectives"][cell.objective][OBJECTIVE])
+        if chosen["by"] == "e_retain" and spec.reduction == "sample" and not spec.weighted:
+            raise ConfigError(
+                f"{where}.by: {spec.name!r} pools samples and declares no weight(), so single "
+                "tokens of it have no effect; write logp or random"
+            )
+        rows = row_count(self.raw["data"])
+        most = rows - forget_count(rows, cell.split) - self.raw["data"]["held_out_rows"]
+        if chosen["rows"] > most:
+            raise ConfigError(
+                f"{where}.rows: {chosen['rows']} rows, but {cell.split} of {rows} rows leaves only "
+                f"{most} retain rows to train on; lower it to {most} at most"
+            )
+        every = self.raw["training"]["checkpoint_every"]
+        if every % chosen["every"]:
+            raise ConfigError(
+                f"{where}.every: {chosen['every']} does not divide training.checkpoint_every, "
+                f"{every}, so that a resumed run would rank tokens by another gradient; write a "
+                "divisor of it"
             )
 
     def _check_loss(self, kind: str, variant: str, split: str, model: str) -> None:

@@ -34,6 +34,7 @@ from geffect.effects.gradients import (
     places,
 )
 from geffect.effects.instances import instance_effects, instance_rows
+from geffect.effects.selection import SelectionSettings, TokenSelection
 from geffect.effects.tokens import token_effects, token_rows
 from geffect.errors import ModelError, NotFiniteError
 from geffect.losses.loss import RISK, Loss
@@ -73,6 +74,7 @@ class Measurement:
         instances, tokens: whether to make these tables too.
         change: how the change of risk between two measured steps is predicted, "trapezoid" or
             "simpson" (a gradient in the middle of each interval more).
+        selection: the token selection that wraps the cell's objective, if there is one.
 
     Raises:
         DataError: a data set is empty, or one of its rows has no label token.
@@ -88,6 +90,7 @@ class Measurement:
         instances: bool = True,
         tokens: bool = True,
         change: str = "trapezoid",
+        selection: SelectionSettings | None = None,
     ):
         self.simpson = change == "simpson"
         self.losses = {
@@ -109,6 +112,11 @@ class Measurement:
             name: data_batches(loss, self.examples[name], micro_batch_size, f"term {name!r}")
             for name, loss in self.losses.items()
         }
+        self.select = (
+            None
+            if selection is None
+            else TokenSelection(cell, self.losses[OBJECTIVE], selection, micro_batch_size)
+        )
         self.trains_on_refusals = cell.trains_on_refusals
         self.instances, self.tokens = instances, tokens
         self.previous: tuple[dict[str, float], dict[str, Gradient], Gradient] | None = None
@@ -124,7 +132,7 @@ class Measurement:
             files: has the path `held_out`.
             settings: has `probes` (variant -> arguments of `Loss.load`), `retain_rows` ("held_out",
                 or "train" for the cell's sample of training rows), `micro_batch_size`, `instances`,
-                `tokens` and `change`.
+                `tokens`, `change`, and `selection` (arguments of `SelectionSettings`, or None).
         """
         if settings.retain_rows == "held_out":
             retain = cell.encoder.rows(read_rows(files.held_out), "held-out rows")
@@ -139,6 +147,7 @@ class Measurement:
             settings.instances,
             settings.tokens,
             settings.change,
+            None if settings.selection is None else SelectionSettings(**settings.selection),
         )
 
     @property
@@ -157,6 +166,8 @@ class Measurement:
         self.losses = {
             name: loss.bind(original, loss.control_vector) for name, loss in self.losses.items()
         }
+        if self.select is not None:
+            self.select.objective = self.losses[OBJECTIVE]
         self.layout = _layout(start)
         for name in (UNLEARN, OBJECTIVE):
             self.batches[name] = [
@@ -189,7 +200,7 @@ class Measurement:
         self._changes(model, step, values, gradients, components, moved)
         effects = effect_rows(
             self.coefficients,
-            lambda name: self._exact(model, name, f"step {step}")[1],
+            lambda name: self._exact(model, name, f"step {step}", step)[1],
             gradients,
             components,
         )
@@ -253,9 +264,15 @@ class Measurement:
         values = {name: value for name, (value, _) in risks.items()}
         return values, {name: gradient for name, (_, gradient) in risks.items()}
 
-    def _exact(self, model: PreTrainedModel, name: str, where: str) -> tuple[float, Gradient]:
+    def _exact(
+        self, model: PreTrainedModel, name: str, where: str, step: int | None = None
+    ) -> tuple[float, Gradient]:
         try:
-            return gradient_over(model, self.losses[name], self.batches[name], f"term {name!r}")
+            batches = self.batches[name]
+            if self.select is not None and name == OBJECTIVE:
+                assert step is not None
+                batches = self.select.at(model, batches, step)
+            return gradient_over(model, self.losses[name], batches, f"term {name!r}")
         except NotFiniteError as error:
             log.warning("%s: %s; its G-effects are missing", where, error)
             nothing = {n: torch.full_like(p, math.nan) for n, p in model.named_parameters()}

@@ -112,11 +112,13 @@ def token_rows(
     )
 
 
-def directional(
+def value_effects(
     model: PreTrainedModel, loss: Loss, batch: Batch, directions: Directions
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The sum of a loss's values over a batch, and its derivative along each direction (scalars).
+) -> dict[str, Tensor]:
+    """The derivatives of what a loss's mean pools, by direction: [B, T], or [B] for samples.
 
     For losses that do not reweight log-likelihoods (KL, RR, RMU), without a backward pass.
     """
-    return derivatives(model, directions, lambda at: loss.total(loss.view(at, batch)))
+    return derivatives(
+        model, directions, lambda at: loss.values(loss.view(at, batch), **loss.hyper)
+    )[1]

@@ -5,7 +5,8 @@ Which examples a step sees is drawn before the run from its seed.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,7 +14,9 @@ import pandas as pd
 import torch
 from transformers import PreTrainedModel, get_scheduler
 
+from geffect.data.batches import Batch
 from geffect.data.encoding import Example
+from geffect.errors import NotFiniteError
 from geffect.losses.loss import Loss
 from geffect.models.compute import autocast, input_device
 from geffect.names import REGULARIZER
@@ -26,6 +29,9 @@ Gradients = dict[str, torch.Tensor]
 
 Visits = Callable[[int], Sequence[Example]]
 """Step (1..N) -> the examples of that step's effective batch."""
+
+Select = Callable[[PreTrainedModel, Sequence[Batch], int], Sequence[Batch]]
+"""(model at θ_{t-1}, the batches of update t, t) -> the same batches with fewer labels."""
 
 
 @dataclass
@@ -70,6 +76,7 @@ def train(
     every: int = 1,
     seed: int = 0,
     resume: Resume | None = None,
+    select: Select | None = None,
 ) -> Outcome:
     """Minimises Σ coefficient · mean loss over N = settings.steps(rows) AdamW updates.
 
@@ -84,6 +91,7 @@ def train(
         seed: of what the model itself draws (dropout).
         resume: where the run saves its state after every `resume.every` updates; if there is a
             state already, the run continues from it and ends as if it had never stopped.
+        select: takes labels out of the first loss's batches before every update.
 
     Returns:
         The log: a row per update t with the losses at θ_{t-1}, the gradient norm before clipping,
@@ -99,9 +107,7 @@ def train(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     scheduler = get_scheduler(settings.schedule, optimizer, settings.warmup(rows), steps)
-    if settings.gradient_checkpointing:
-        model.activation_checkpointing_enable()
-    model.train()
+    _train_mode(model, settings)
     torch.manual_seed(seed)
     outcome, progress = Outcome(), Progress(what, steps)
     shares = Shares(model, optimizer, observer is not None and REGULARIZER in losses)
@@ -109,17 +115,33 @@ def train(
     if state is not None:
         _restore(state, model, optimizer, scheduler, shares, outcome)
     if observer is not None:
-        model.eval()
-        if state is None:
-            observer.at(model, 0, {})
-        else:
-            observer.resume(model, state.tables)
-        model.train()
+        with _looked_at(model, settings):
+            if state is None:
+                observer.at(model, 0, {})
+            else:
+                observer.resume(model, state.tables)
     for step in range(1 if state is None else state.step + 1, steps + 1):
         row: dict[str, Any] = {"step": step, "loss": 0.0}
+        batches: dict[str, Sequence[Batch]] = {
+            name: loss.batches(visits[name](step), settings.micro_batch_size)
+            for name, loss in losses.items()
+        }
+        if select is not None:
+            first = next(iter(losses))
+            try:
+                with _looked_at(model, settings):
+                    batches[first] = select(model, batches[first], step)
+            except NotFiniteError as error:
+                unknown = ("loss", *(f"loss_{name}" for name in losses), "grad_norm")
+                rate = optimizer.param_groups[0]["lr"]
+                outcome.rows.append(
+                    {"step": step, **dict.fromkeys(unknown, math.nan), "learning_rate": rate}
+                )
+                outcome.diverged = (step, f"token selection: {error}")
+                break
         gradients: dict[str, Gradients] = {}
         for name, loss in losses.items():
-            mean, weight = _accumulate(model, loss, visits[name](step), settings)
+            mean, weight = _accumulate(model, loss, batches[name], settings)
             gradients[name] = _take(model, mean == loss.minimum)
             row[f"loss_{name}"] = mean
             if weight is not None:
@@ -146,25 +168,45 @@ def train(
             outcome.diverged = (step, "non-finite weights")
             break
         if observer is not None and (step % every == 0 or step == steps):
-            model.eval()
-            observer.at(model, step, shares.moved)
+            with _looked_at(model, settings):
+                observer.at(model, step, shares.moved)
             shares.reset()
-            model.train()
         if resume is not None and step % resume.every == 0 and step < steps:
             tables = {} if observer is None else observer.state()
             resume.save(_state(step, model, optimizer, scheduler, shares, outcome, tables))
         progress.step(step, f"loss {row['loss']:.4g}")
-    model.eval()
-    if settings.gradient_checkpointing:
-        model.activation_checkpointing_disable()
+    _evaluation_mode(model, settings)
     return outcome
 
 
+@contextmanager
+def _looked_at(model: PreTrainedModel, settings: TrainingSettings) -> Iterator[None]:
+    """In evaluation mode, and with activations kept: forward mode cannot compute them again."""
+    _evaluation_mode(model, settings)
+    try:
+        yield
+    finally:
+        _train_mode(model, settings)
+
+
+def _train_mode(model: PreTrainedModel, settings: TrainingSettings) -> None:
+    model.train()
+    if settings.gradient_checkpointing:
+        model.activation_checkpointing_enable()
+        # Its hook is for frozen embeddings, and cannot be differentiated in forward mode.
+        model.disable_input_require_grads()
+
+
+def _evaluation_mode(model: PreTrainedModel, settings: TrainingSettings) -> None:
+    model.eval()
+    if settings.gradient_checkpointing:
+        model.activation_checkpointing_disable()
+
+
 def _accumulate(
-    model: PreTrainedModel, loss: Loss, examples: Sequence[Example], settings: TrainingSettings
+    model: PreTrainedModel, loss: Loss, parts: Sequence[Batch], settings: TrainingSettings
 ) -> tuple[float, float | None]:
     """Adds the gradient of coefficient · mean to `.grad`; returns the mean and the mean weight."""
-    parts = loss.batches(examples, settings.micro_batch_size)
     counts = [loss.count(part) for part in parts]
     device = input_device(model)
     mean, weight = 0.0, 0.0

@@ -12,7 +12,7 @@ from geffect import frames
 from geffect.cells.cell import Cell
 from geffect.losses.loss import Loss
 from geffect.models import folder
-from geffect.training.loop import Observer, Outcome, train
+from geffect.training.loop import Observer, Outcome, Select, train
 from geffect.training.resume import Resume
 from geffect.training.settings import TrainingSettings
 
@@ -43,6 +43,11 @@ class Run:
         """θ_o, loaded when something first looks at it."""
         return folder.load_model(self._folder, self._device)
 
+    @cached_property
+    def losses(self) -> dict[str, Loss]:
+        """The cell's losses, bound to θ_o and to its draws."""
+        return {name: self._bound(loss) for name, loss in self.cell.losses.items()}
+
     def train(
         self,
         settings: TrainingSettings,
@@ -50,11 +55,13 @@ class Run:
         observer: Observer,
         what: str,
         resume: Resume | None = None,
+        select: Select | None = None,
     ) -> Outcome:
         """Unlearns D_u: trains the model in place with the cell's losses.
 
         `observer` looks at the model before the first update (step 0), after every `every`-th, and
-        after the last one. With `resume`, a killed run continues from its newest state.
+        after the last one. With `resume`, a killed run continues from its newest state; `select`
+        takes labels out of the objective's batches (`effects.selection`).
 
         Raises:
             ConfigError: there is not a single full batch.
@@ -62,7 +69,7 @@ class Run:
         cell, steps = self.cell, settings.steps(len(self.cell.forget))
         return train(
             self.model,
-            {name: self._bound(loss) for name, loss in cell.losses.items()},
+            self.losses,
             cell.visits(steps, settings.batch_size, settings.length_bucket),
             settings,
             len(cell.forget),
@@ -71,6 +78,7 @@ class Run:
             every=every,
             seed=cell.seed,
             resume=resume,
+            select=select,
         )
 
     def _bound(self, loss: Loss) -> Loss:
