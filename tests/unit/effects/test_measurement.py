@@ -119,6 +119,9 @@ def test_rows_are_named_by_their_place_in_the_forget_set(measure, naive_view):
     for sample, example in enumerate(cell.forget):
         mine = tokens[tokens["sample"].eq(sample)]
         assert mine["id"].tolist() == list(example.labels)
+        assert set(mine["row"]) == {cell.forget_rows[sample]["row"]}
+        text = cell.encoder.tokenizer.decode(list(example.labels))
+        assert "".join(mine["string"]) == text
         assert mine["token"].tolist() == list(range(len(example.labels)))
         for net, column in ((model, "logp"), (original, "logp_ref")):
             view = naive_view(net, example)

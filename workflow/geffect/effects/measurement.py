@@ -118,6 +118,8 @@ class Measurement:
             else TokenSelection(cell, self.losses[OBJECTIVE], selection, micro_batch_size)
         )
         self.trains_on_refusals = cell.trains_on_refusals
+        self.rows = {sample: row["row"] for sample, row in enumerate(cell.forget_rows)}
+        self.decode = cell.encoder.tokenizer.decode
         self.instances, self.tokens = instances, tokens
         self.previous: tuple[dict[str, float], dict[str, Gradient], Gradient] | None = None
         self.parts: dict[str, list[pd.DataFrame]] = {"geffect": [], "risk": []}
@@ -244,17 +246,23 @@ class Measurement:
           displacement that the term (objective, regularizer, decay) made; and in the rows of
           component `total` also `risk` R(D; θ_t) and `measured_change` R(D; θ_t') - R(D; θ_t). Of
           the term `unexplained` there is `total` alone: the measured change less all predicted.
-        - instances: `sample` (row of D_u), `component`, `e_unlearn`, `e_retain`
-          (∇R(D) · ∇log p(s)), `logp`, `logp_ref` (log p(s) in nats, under θ_o), and, where the
+        - instances: `sample` (position in D_u) and its `row` in the whole data set, `component`,
+          `e_unlearn`, `e_retain` (∇R(D) · ∇log p(s)), `logp`, `logp_ref` (log p(s) in nats, under θ_o), and, where the
           objective declares one, its `weight` (of token weights: the mean over the sample).
         - tokens: `text` (answer, or refusal for objectives that train on those), `sample`,
-          `token` (position in the answer), `id`, `logp`, `logp_ref`, `e_unlearn`, `e_retain`.
+          `row`, `token` (position in the answer), `id` and `string` (the token's text), `logp`,
+          `logp_ref`, `e_unlearn`, `e_retain`.
         """
         frames = self.state()
         keys = {"instances": ["step", "sample"], "tokens": ["step", "text", "sample", "token"]}
         for name, columns in keys.items():
             if name in frames:
-                frames[name] = frames[name].sort_values(columns, kind="stable", ignore_index=True)
+                table = frames[name].sort_values(columns, kind="stable", ignore_index=True)
+                _insert_after(table, "sample", "row", self.rows)
+                frames[name] = table
+        if "tokens" in frames:
+            strings = {number: self.decode([number]) for number in frames["tokens"]["id"].unique()}
+            _insert_after(frames["tokens"], "id", "string", strings)
         return frames
 
     def _risks(
@@ -339,6 +347,11 @@ class Measurement:
             with torch.no_grad():
                 for name, parameter in model.named_parameters():
                     parameter.copy_(end[name])
+
+
+def _insert_after(table: pd.DataFrame, column: str, name: str, values: Mapping) -> None:
+    """Adds what a column's values stand for as a column to the right of it."""
+    table.insert(table.columns.get_loc(column) + 1, name, table[column].map(values))
 
 
 def _like(share: Gradient, whole: Gradient) -> Gradient:
