@@ -332,6 +332,7 @@ cases(
         ("config.yaml: run: x\n  data: [1", "config.yaml: ", "line 2"),
         ("config.yaml: run: café", "config.yaml: not UTF-8"),
         ("config.yaml: run: x\nrun: y", "config.yaml: line 2: 'run' is there for the second time"),
+        ("config.yaml: ", "config.yaml, which has every key, is not in this folder"),
         # Read by Snakemake itself before any of our rules.
         ("--configfile nowhere.yaml", "nowhere.yaml: no such file"),
         ("--configfile all", "all: no such file", "targets go first"),
@@ -553,7 +554,9 @@ def ask_snakemake(wrong, place, **_):
     overlay, own = place / "change.yaml", place / "config.yaml"
     overlay.write_text(wrong.removeprefix("overlay: ") if wrong.startswith("overlay") else "{}")
     shutil.copy(ROOT / "config.yaml", own)
-    if wrong.startswith("config.yaml: "):
+    if wrong == "config.yaml: ":
+        own.unlink()
+    elif wrong.startswith("config.yaml: "):
         own.write_bytes(wrong.removeprefix("config.yaml: ").encode("latin-1"))
     option, _, value = wrong.replace("{place}", str(place)).partition(" ")
     given = ["--config", value if option == "--config" else f"results={place}/results"]

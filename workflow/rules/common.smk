@@ -26,7 +26,12 @@ try:
     if workflow.is_main_process:
         CONFIG.check_files()
 except GeffectError as error:
-    raise WorkflowError(str(error)) from None
+    absent = (
+        snakemake_internals.reads_configfile(workflow)
+        and not Path("config.yaml").is_file()
+    )
+    hint = "; config.yaml, which has every key, is not in this folder" if absent else ""
+    raise WorkflowError(f"{error}{hint}") from None
 
 IN_RUN = config["geffect"]["in_run"]
 SCRATCH = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "scratch"]
