@@ -247,8 +247,9 @@ class Measurement:
           component `total` also `risk` R(D; θ_t) and `measured_change` R(D; θ_t') - R(D; θ_t). Of
           the term `unexplained` there is `total` alone: the measured change less all predicted.
         - instances: `sample` (position in D_u) and its `row` in the whole data set, `component`,
-          `e_unlearn`, `e_retain` (∇R(D) · ∇log p(s)), `logp`, `logp_ref` (log p(s) in nats, under θ_o), and, where the
-          objective declares one, its `weight` (of token weights: the mean over the sample).
+          `e_unlearn`, `e_retain` (∇R(D) · ∇log p(s)), `logp`, `logp_ref` (log p(s) in nats, under
+          θ_o), and, where the objective declares one, its `weight` (of token weights: the mean over
+          the sample).
         - tokens: `text` (answer, or refusal for objectives that train on those), `sample`,
           `row`, `token` (position in the answer), `id` and `string` (the token's text), `logp`,
           `logp_ref`, `e_unlearn`, `e_retain`.
