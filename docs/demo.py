@@ -15,7 +15,8 @@ OBJECTIVES = ["ga", "wga", "npo", "tnpo", "wtnpo", "po", "rmu"]
 COMPONENTS = ["embed", "shallow", "middle", "deep", "lm"]
 SIDES = {"unlearn": "forget rows D_u", "retain": "retained rows D_r"}
 # Okabe and Ito's, which the colour-blind can tell apart.
-BLUE, VERMILION, GREEN, PINK, SKY, YELLOW = "#0072B2 #D55E00 #009E73 #CC79A7 #56B4E9 #F0E442".split()
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
+PINK, SKY, YELLOW = "#CC79A7", "#56B4E9", "#F0E442"
 GREY, BLACK = "#999999", "#000000"
 LINES = dict(zip(OBJECTIVES, [BLACK, BLUE, GREEN, PINK, SKY, VERMILION, GREY], strict=True))
 LAYERS = dict(zip(COMPONENTS, ["#cccccc", VERMILION, YELLOW, BLUE, PINK], strict=True))

@@ -317,7 +317,10 @@ def table_files():
         f"{ROOT}/tables/{name}.{suffix}"
         for name in ("main", "utility", "privacy")
         for suffix in ("csv", "md", "tex")
-    ] + [f"{ROOT}/tables/{name}.csv" for name in ("metrics", "geffect", "attribution", "provenance")]
+    ] + [
+        f"{ROOT}/tables/{name}.csv"
+        for name in ("metrics", "geffect", "attribution", "provenance")
+    ]
 
 
 def table_notes():

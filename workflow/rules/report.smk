@@ -40,9 +40,7 @@ rule figures:
         geffect=lambda w: per_cell(
             f"{CELL}/geffect.parquet", model=w.model, split=w.split
         ),
-        risk=lambda w: per_cell(
-            f"{CELL}/risk.parquet", model=w.model, split=w.split
-        ),
+        risk=lambda w: per_cell(f"{CELL}/risk.parquet", model=w.model, split=w.split),
         training=lambda w: per_cell(
             f"{CELL}/training.parquet", model=w.model, split=w.split
         ),

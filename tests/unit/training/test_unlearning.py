@@ -146,9 +146,7 @@ def test_measured_inside_the_run_or_from_checkpoints_the_numbers_are_equal(
 
     stored = Run(cell, original, "cpu")
     checkpoints = Checkpoints(tmp_path / "checkpoints", LAST)
-    stored.save(
-        stored.train(settings, EVERY, checkpoints, "run", select=select(stored)), outputs
-    )
+    stored.save(stored.train(settings, EVERY, checkpoints, "run", select=select(stored)), outputs)
     draws = Draws.load(outputs.draws)
     retain = cell.held_out if retain_rows == "held_out" else cell.sample(draws)
     later = Measurement(cell, draws, probes, retain, 3, selection=chosen)

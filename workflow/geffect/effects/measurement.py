@@ -386,7 +386,7 @@ def _attributed(
         for term, by_place in {OBJECTIVE: rest, **predicted}.items()
         for place, value in by_place.items()
     ]
-    explained = [-row["predicted_change"] for row in rows if row["component"] == TOTAL]
+    explained = [-by_place[TOTAL] for by_place in (rest, *predicted.values())]
     unexplained = {"predicted_change": math.fsum([change, *explained]), "measured_change": change}
     return [
         *rows,
