@@ -54,6 +54,8 @@ def pytest_collection_modifyitems(items):
     for marker, accounting in (("slurm", False), ("accounting", True)):
         if lacking := missing(accounting):
             _skip(items, marker, f"no private Slurm; not installed: {', '.join(lacking)}")
+    if not shutil.which("pdflatex"):
+        _skip(items, "latex", "pdflatex is not installed")
     if any("gpu" in item.keywords for item in items):
         import torch
 

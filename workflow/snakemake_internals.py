@@ -4,8 +4,10 @@ Each function has a test of its own (tests/workflow/test_snakemake_internals.py)
 in a new version of Snakemake shows here and nowhere else.
 """
 
+import argparse
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -149,6 +151,39 @@ def _time(path: str) -> float | None:
         return os.stat(stamp).st_mtime
     except FileNotFoundError:
         return None
+
+
+def check_given(arguments: Sequence[str]) -> None:
+    """Checks what --configfile and --config say, before Snakemake reads it.
+
+    It would answer with a traceback, or without the name of the file, before any rule is read. A
+    profile is read earlier, and may hold code (`profiles/default/config.yaml`).
+
+    Raises:
+        SystemExit: with one line that names the file or value.
+    """
+    from geffect.config.given import check_value, read_file
+    from geffect.errors import GeffectError
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[])
+    parser.add_argument("--config", "-C", nargs="*", default=[])
+    said, _ = parser.parse_known_args(list(arguments))
+    try:
+        for text in said.configfile:
+            read_file(text, f"--configfile {text}")
+        for text in said.config:
+            check_value(text, f"--config {text}")
+    except GeffectError as error:
+        # Both options take all that follows for theirs.
+        target = "=" not in text and "." not in text
+        hint = " (targets go first, or after --)" if target else ""
+        sys.exit(f"error: {error}{hint}")
+
+
+def reads_configfile(workflow: Any) -> bool:
+    """Whether `configfile:` is heeded, which it is not where another workflow uses this one."""
+    return not workflow.modifier.skip_configfile
 
 
 def given(workflow: Any) -> dict[str, Any]:

@@ -56,7 +56,7 @@ cases(
         ({"grid": {}}, "grid", "list"),
         ({"grid": []}, "grid: is empty"),
         ({"grid/0/seeds": 42}, "grid[0].seeds: 42 is not a list; write [42]"),
-        ({"grid/0/seeds": [42, 42]}, "grid[0].seeds: 42 is there twice"),
+        ({"grid/0/seeds": [42, 42]}, "grid[0].seeds: 42 is listed twice"),
         ({"grid/0/seeds": [42.0]}, "grid[0].seeds[0]: 42.0 is not an integer; write 42"),
         ({"grid/0/seeds": [-1]}, "grid[0].seeds[0]"),
         ({"grid/0/seeds": [2**63]}, "grid[0].seeds[0]", "maximum"),
@@ -64,7 +64,7 @@ cases(
         ({"grid/0/seeds": [True]}, "grid[0].seeds[0]"),
         ({"grid/0/seeds": []}, "grid[0].seeds: is empty"),
         ({"data/fictional/seed": 2**64}, "data.fictional.seed"),
-        ({"grid/0/objectives": ["ga", "ga"]}, "grid[0].objectives: 'ga' is there twice"),
+        ({"grid/0/objectives": ["ga", "ga"]}, "grid[0].objectives: 'ga' is listed twice"),
         ({"grid/0/objectives": ["gaa"]}, "grid[0].objectives: unknown objective 'gaa'"),
         ({"grid/0/regularizers": ["kll"]}, "grid[0].regularizers: unknown regularizer 'kll'"),
         ({"grid/0/splits": ["forget11"]}, "grid[0].splits: unknown split 'forget11'"),
@@ -265,16 +265,17 @@ cases(
         (f"{EVALUATE} --config nowhere.yaml", "--config nowhere.yaml: no such file"),
         (f"{EVALUATE} --config {{place}}/overlay.yaml", "overlay.yaml: no section templates"),
         (f"{EVALUATE} --config {{place}}/broken.yaml", "broken.yaml", "line 2"),
-        (f"{EVALUATE} --config {{place}}/latin.txt", "latin.txt", "utf-8"),
-        (f"{EVALUATE} --retain nowhere", "--retain nowhere: no model folder"),
+        (f"{EVALUATE} --config {{place}}/latin.txt", "latin.txt", "not UTF-8"),
+        (f"{EVALUATE} --config {{place}}/list.yaml", "list.yaml: holds a list"),
+        (f"{EVALUATE} --retain nowhere", "--retain nowhere: not a model folder"),
         (f"{EVALUATE} --retain {{place}}/tokens.parquet", "tokens.parquet: no column 'dataset'"),
         (f"{EVALUATE} --retain {{place}}/latin.txt", "latin.txt: is damaged"),
-        (f"{EVALUATE} --retain {{place}}/tables", "tables: no model folder"),
+        (f"{EVALUATE} --retain {{place}}/tables", "tables: not a model folder"),
         (f"{EVALUATE} --data nowhere", "--data nowhere: no such folder"),
         (f"{EVALUATE} --out {{place}}/latin.txt", "--out", "latin.txt: is a file"),
         (f"{EVALUATE} --device gpu", "device: 'gpu'", "auto, cpu, cuda"),
         (f"{EVALUATE} --threads 0", "threads: 0"),
-        (EVALUATE.replace("{place}/model", "nowhere"), "MODEL nowhere: no model folder"),
+        (EVALUATE.replace("{place}/model", "nowhere"), "MODEL nowhere: not a model folder"),
         (f"{REWEIGHT} --set alpha=-1", "alpha: -1"),
         (f"{REWEIGHT} --set alpha=nan", "alpha: nan is not finite"),
         (f"{REWEIGHT} --set alpha=inf", "alpha: inf is not finite"),
@@ -308,7 +309,7 @@ cases(
         ("θ_o: config vocab_size=9999", "other sizes than its config.json", "renamed to"),
         ("θ_o: config model_type=nonsense", "original: no usable config.json", "nonsense"),
         ("table: cut", "forget10.parquet: is damaged", "renamed to"),
-        ("table: no answer", "forget rows, row 0: no text as answer"),
+        ("table: no answer", "forget rows, row 0: its answer is missing or not text"),
         ("architecture gemma", "GemmaForCausalLM: instances", "geffect: {instances: false}"),
         ("architecture nonsense", "architecture 'nonsense'"),
         ("activation nonsense", "architecture 'phi': cannot be built", "nonsense"),
@@ -330,6 +331,18 @@ cases(
         ("overlay: models: {tiny-phi: {unlearn: {learning_rate: 1e-3}}}", "write 1.0e-3"),
         ("config.yaml: run: x\n  data: [1", "config.yaml: ", "line 2"),
         ("config.yaml: run: café", "config.yaml: not UTF-8"),
+        ("config.yaml: run: x\nrun: y", "config.yaml: line 2: 'run' is there for the second time"),
+        # Read by Snakemake itself before any of our rules.
+        ("--configfile nowhere.yaml", "nowhere.yaml: no such file"),
+        ("--configfile all", "all: no such file", "targets go first"),
+        ("--configfile {place}/model", "model: is a folder"),
+        ("--configfile {place}/latin.txt", "latin.txt: not UTF-8"),
+        ("--configfile {place}/broken.yaml", "broken.yaml: line 2: not YAML"),
+        ("--configfile {place}/list.yaml", "list.yaml: holds a list"),
+        ("--configfile {place}/empty.txt", "empty.txt: is empty"),
+        ("--config results", "--config results: no value"),
+        ("--config data.source=hub", "'data.source' is not a key; write 'data={source: hub}'"),
+        ("--config 1st=x", "'1st' is not a key"),
         ("overlay: data: {source: directory, directory: nowhere}", "nowhere: no such folder"),
     ],
 )
@@ -542,16 +555,14 @@ def ask_snakemake(wrong, place, **_):
     shutil.copy(ROOT / "config.yaml", own)
     if wrong.startswith("config.yaml: "):
         own.write_bytes(wrong.removeprefix("config.yaml: ").encode("latin-1"))
-    option, _, value = wrong.partition(" ")
-    given = (
-        ["--config", value] if option == "--config" else ["--config", f"results={place}/results"]
-    )
+    option, _, value = wrong.replace("{place}", str(place)).partition(" ")
+    given = ["--config", value if option == "--config" else f"results={place}/results"]
     arguments = [
         "--directory",
         str(place),
         "--configfile",
         "config/demo.yaml",
-        str(overlay),
+        value if option == "--configfile" else str(overlay),
         *given,
     ]
     ended = subprocess.run(
@@ -579,6 +590,7 @@ def material(tmp_path_factory):
     (place / "latin.txt").write_bytes("café\n".encode("latin-1"))
     (place / "overlay.yaml").write_text("run: x\n")
     (place / "broken.yaml").write_text("run: x\n  data: [1\n")
+    (place / "list.yaml").write_text("- run\n- x\n")
     (place / "cut.parquet").write_bytes(b"PAR1")
     (place / RUN / "cells").mkdir(parents=True)
     (place / RUN / "cells/geffect.parquet").write_text("of an earlier run")

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -237,3 +238,32 @@ def test_what_the_command_line_gives_and_asks_for(toy):
     (toy.folder / "Snakefile").write_text(SNAKEFILE.replace("print(", f"{ask}\n    print("))
     assert "given {'number': 3} ['all']" in toy("--config", "number=3")[1]
     assert "given {} ['made']" in toy("--forceall", "--", "made")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--configfile", "good.yaml", "--cores", "1", "--", "all"], None),
+        (
+            ["--configfiles", "good.yaml", "nowhere.yaml", "-n"],
+            "--configfile nowhere.yaml: no such",
+        ),
+        (["-n", "--configfile", "good.yaml", "all"], "--configfile all: no such file"),
+        (["all", "--config", "run=x", "results", "-c1"], "--config results: no value"),
+        (["-C", "run.x=1"], "--config run.x=1: 'run.x' is not a key"),
+        (["--config", "run=x", "--", "results"], None),
+        (["--config-what-else", "x"], None),
+    ],
+)
+def test_what_the_command_line_names_is_checked_before_snakemake_reads_it(
+    arguments, told, internals, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("good.yaml").write_text("run: x\n")
+    if told is None:
+        return internals.check_given(arguments)
+    with pytest.raises(SystemExit, match=f"^error: {re.escape(told)}") as ended:
+        internals.check_given(arguments)
+    # A word without "=" or "." is likely to be a target, which the option has taken for its own.
+    taken = ended.value.code.split()[2].rstrip(":") in ("all", "results")
+    assert ("(targets go first" in ended.value.code) == taken

@@ -37,8 +37,8 @@ class DamagedError(GeffectError):
         path: the file or folder that has to be made again.
     """
 
-    def __init__(self, path: str | Path, what: str, mend: str = "remove it and make it again"):
-        super().__init__(f"{path}: {what}; {mend}")
+    def __init__(self, path: str | Path, what: str, to_do: str = "remove it and make it again"):
+        super().__init__(f"{path}: {what}; {to_do}")
         self.path = Path(path)
 
 

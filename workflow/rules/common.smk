@@ -7,18 +7,6 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-# --- The library: beside this file in a checkout, installed where only the rules were fetched.
-
-WORKFLOW = Path(workflow.source_path("../Snakefile")).parent
-if (WORKFLOW / "geffect").is_dir():
-    sys.path.insert(0, str(WORKFLOW))
-try:
-    import geffect
-except ImportError:
-    raise WorkflowError(
-        "the package geffect is not installed: pip install it from the same release as this workflow"
-    ) from None
-
 import snakemake_internals
 from geffect.config import CellKey, Config
 from geffect.config.given import use_given

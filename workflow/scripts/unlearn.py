@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from geffect import files, frames
 from geffect.cells.cell import Cell
-from geffect.jobs import context, provenance
+from geffect.jobs import context, engine, provenance
 from geffect.models import compute
 from geffect.models.checkpoints import Checkpoints
 from geffect.names import OBJECTIVE
@@ -21,10 +21,7 @@ def main(inputs, output, params, wildcards, log, measured):
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         settings = TrainingSettings(**params.training)
         run = Run(cell, inputs.original, device)
-        # By name, since a run with checkpoints does not depend on the engine: what it would
-        # refuse after hours of training, it refuses now.
-        engine = importlib.import_module("geffect.effects.measurement")
-        engine.check_model(run.model, measured["instances"], measured["tokens"])
+        engine.check_model(run.model, measured)
         made_of = provenance.made_of(inputs, params, wildcards)
         every = params.checkpoint_every
         resume = Resume(context.work(log), [made_of, provenance.packages()], every)
@@ -51,9 +48,9 @@ def measured_in(run, inputs, params):
     """The measurement that looks at a run as it goes."""
     # Imported by name, since a run with checkpoints does not depend on the engine; where it is used
     # the rule passes this module to the code hash.
-    engine = importlib.import_module("geffect.effects.measurement")
+    effects = importlib.import_module("geffect.effects.measurement")
     settings = SimpleNamespace(**params.measurement)
-    measurement = engine.Measurement.of_job(run.cell, run.draws, inputs, settings)
+    measurement = effects.Measurement.of_job(run.cell, run.draws, inputs, settings)
     measurement.begin(run.model, run.original if measurement.looks_at_original else None)
     return measurement
 

@@ -147,7 +147,7 @@ def test_weights_that_did_not_move_or_are_another_runs_are_refused(
 
     with pytest.raises(ModelError, match="although steps were taken"):
         evaluated(model, data_folder, provenance=provenance(model, model))
-    with pytest.raises(DamagedError, match="damaged: not those that its run left"):
+    with pytest.raises(DamagedError, match="damaged: they are not those that its run wrote"):
         evaluated(model, data_folder, provenance=provenance(model, other))
     check_moved(hashes[model], {"original": hashes[other], "unlearned": hashes[model]}, model)
 

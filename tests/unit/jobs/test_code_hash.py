@@ -451,8 +451,7 @@ def test_what_is_imported_by_name_is_what_the_rules_know_of():
     assert found == {
         "geffect/__init__.py",
         "geffect/__main__.py",
+        "geffect/jobs/engine.py",
         "geffect/losses/registry.py",
-        "scripts/base_training.py",
-        "scripts/finetune.py",
         "scripts/unlearn.py",
     }

@@ -23,7 +23,7 @@ def hub(tiny_model, tokenizer, tmp_path, monkeypatch):
 
     def download(name, *, repo_type, revision, allow_patterns, local_dir):
         assert repo_type == "model"
-        asked.append((name, revision))
+        asked.append((name, revision, allow_patterns))
         for path in repository.iterdir():
             if any(fnmatch.fnmatch(path.name, pattern) for pattern in allow_patterns):
                 shutil.copy(path, local_dir)
@@ -36,7 +36,7 @@ def hub(tiny_model, tokenizer, tmp_path, monkeypatch):
 def test_weights_configuration_and_tokenizer_of_a_revision_are_fetched(hub, tmp_path):
     repository, asked = hub
     download_model("someone/model", "f00", 3, tmp_path / "model")
-    assert asked == [("someone/model", "f00")]
+    assert {(name, revision) for name, revision, _ in asked} == {("someone/model", "f00")}
     assert hash_folder(tmp_path / "model") == hash_folder(repository)
     assert load_model(tmp_path / "model").config.num_hidden_layers == 3
     assert len(load_tokenizer(tmp_path / "model")) == len(load_tokenizer(repository))
@@ -51,7 +51,28 @@ def test_a_repository_without_safetensors_leaves_nothing(hub, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_a_repository_of_another_depth_is_refused(hub, tmp_path):
+def nothing_but_the_config_was_fetched(hub, folder):
+    return [patterns for *_, patterns in hub[1]] == [["config.json"]] and not folder.exists()
+
+
+def test_a_repository_of_another_depth_is_refused_before_its_weights_are_fetched(hub, tmp_path):
     with pytest.raises(ModelError, match=r"someone/model: 3 blocks.*layers: 4"):
         download_model("someone/model", "f00", 4, tmp_path / "model")
-    assert not (tmp_path / "model").exists()
+    assert nothing_but_the_config_was_fetched(hub, tmp_path / "model")
+
+
+@pytest.mark.parametrize("content", ["{", '{"model_type": "nonsense"}'])
+def test_an_unusable_config_is_refused_before_its_weights_are_fetched(content, hub, tmp_path):
+    (hub[0] / "config.json").write_text(content)
+    with pytest.raises(ModelError, match=r"someone/model at f00: no usable config"):
+        download_model("someone/model", "f00", 3, tmp_path / "model")
+    assert nothing_but_the_config_was_fetched(hub, tmp_path / "model")
+
+
+def test_what_is_checked_of_the_config_is_checked_before_the_weights_are_fetched(hub, tmp_path):
+    def refuse(config):
+        raise ModelError(f"{config.model_type} is of no use")
+
+    with pytest.raises(ModelError, match="phi is of no use"):
+        download_model("someone/model", "f00", 3, tmp_path / "model", refuse)
+    assert nothing_but_the_config_was_fetched(hub, tmp_path / "model")

@@ -105,7 +105,7 @@ def _explain(error: jsonschema.ValidationError, where: str) -> str:
         return f"{key}: {given!r} is not allowed; write {error.schema['allowed']}"
     if rule == "uniqueItems":
         twice = next(v for number, v in enumerate(given) if v in given[:number])
-        return f"{key}: {twice!r} is there twice; name it once"
+        return f"{key}: {twice!r} is listed twice; list it once"
     if rule in ("minItems", "minProperties"):
         return f"{key}: is empty; name at least one"
     if rule == "enum":

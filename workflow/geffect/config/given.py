@@ -1,12 +1,15 @@
-"""Values of the command line, which come as text, with the types that the configuration wants."""
+"""What a command line gives: configuration files, and values, which come as text."""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from geffect.config.checks import SCHEMA
+from geffect.errors import ConfigError
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -14,6 +17,88 @@ _WORDS: dict[str, dict[str, Any]] = {
     "null": {"null": None, "~": None},
     "boolean": {"true": True, "false": False},
 }
+_KEY = re.compile(r"[a-zA-Z_][\w-]*\w")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_file(path: str | Path, where: str) -> dict:
+    """The content of a configuration file, YAML or JSON.
+
+    Args:
+        where: what names the file, for errors.
+
+    Raises:
+        ConfigError: it is not there, cannot be read, or holds anything but a mapping of keys to
+            values; a key is there twice, of which YAML would keep the last.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"{where}: no such file; check the name") from error
+    except IsADirectoryError as error:
+        raise ConfigError(f"{where}: is a folder; name a YAML file") from error
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}: not UTF-8; save it as UTF-8") from error
+    try:
+        content = json.loads(text)  # which may hold tabs, unlike YAML
+    except ValueError:
+        content = _read_yaml(text, where)
+    if content is None:
+        raise ConfigError(f"{where}: is empty; write `key: value` lines, or leave it out")
+    if not isinstance(content, dict):
+        kind = "a list" if isinstance(content, list) else "a single value"
+        raise ConfigError(f"{where}: holds {kind}, not keys with values; write `key: value` lines")
+    return content
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    try:
+        twice = next(_twice(yaml.compose(text, _LOADER)), None)
+        content = yaml.load(text, _LOADER)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f"line {mark.line + 1}: " if mark else ""
+        why = ", ".join(part for part in (error.problem, error.context) if part)
+        raise ConfigError(f"{where}: {line}not YAML ({why}); fix the file") from error
+    except yaml.YAMLError as error:
+        why = " ".join(str(error).split())
+        raise ConfigError(f"{where}: not YAML ({why}); fix the file") from error
+    if twice is not None:
+        number = twice.start_mark.line + 1
+        raise ConfigError(
+            f"{where}: line {number}: {twice.value!r} is there for the second time; merge both"
+        )
+    return content
+
+
+def _twice(node: yaml.Node | None) -> Iterator[yaml.Node]:
+    """The keys that the mapping around them already has."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                yield key
+            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
+            yield from _twice(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _twice(item)
+
+
+def check_value(text: str, where: str) -> None:
+    """Raises ConfigError, naming `where`, unless a text has the form KEY=VALUE."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"{where}: no value; write {key}=VALUE")
+    first, dot, rest = key.partition(".")
+    if dot and _KEY.fullmatch(first):
+        for part in reversed(rest.split(".")):
+            value = f"{{{part}: {value}}}"
+        raise ConfigError(f"{where}: {key!r} is not a key; write '{first}={value}'")
+    if not _KEY.fullmatch(key):
+        raise ConfigError(f"{where}: {key!r} is not a key of the configuration; see config.yaml")
 
 
 def use_given(config: dict, given: Mapping[str, Any]) -> None:

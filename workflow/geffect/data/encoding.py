@@ -114,7 +114,9 @@ class Encoder:
         for number, row in enumerate(rows):
             for name in ("question", "answer"):
                 if not isinstance(row.get(name), str):
-                    raise DataError(f"{what}, row {number}: no text as {name}; complete the row")
+                    raise DataError(
+                        f"{what}, row {number}: its {name} is missing or not text; fix the row"
+                    )
         examples = [
             encode(self.tokenizer, self.template, row["question"], row["answer"]) for row in rows
         ]

@@ -420,10 +420,10 @@ def check_model(model: PreTrainedModel, instances: bool, tokens: bool) -> None:
             refused[name] = error
     if refused:
         why = " ".join(str(next(iter(refused.values()))).split())
-        mend = ", ".join(f"{name}: false" for name in refused)
+        without = ", ".join(f"{name}: false" for name in refused)
         raise ModelError(
             f"{type(model).__name__}: {' and '.join(refused)} cannot be measured ({why}); set "
-            f"geffect: {{{mend}}}, with which the rest works, or use another architecture"
+            f"geffect: {{{without}}}, with which the rest works, or use another architecture"
         ) from next(iter(refused.values()))
 
 

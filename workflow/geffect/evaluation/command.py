@@ -18,6 +18,7 @@ import yaml
 
 from geffect import frames
 from geffect.config import checks
+from geffect.config.given import read_file
 from geffect.data.templates import Template
 from geffect.data.tofu import SPLITS
 from geffect.errors import ConfigError, DataError, GeffectError
@@ -71,12 +72,9 @@ def _configured(path: str, template: str, changes: list[str]) -> tuple[dict, dic
             f"{where}: no such file; name a complete configuration, such as the config.yaml of a "
             "checkout of geffect"
         )
-    try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{where}: {' '.join(str(error).split())}; fix the file") from error
+    config = read_file(path, where)
     for name in ("templates", "evaluation"):
-        if not isinstance(config, dict) or not isinstance(config.get(name), dict):
+        if not isinstance(config.get(name), dict):
             raise ConfigError(
                 f"{where}: no section {name}; name a complete configuration (config.yaml)"
             )
@@ -119,7 +117,9 @@ def _checked(given: argparse.Namespace) -> tuple[dict, dict, dict, pd.DataFrame 
         if path is None or (option == "--retain" and path.is_file()):
             continue
         if not path.is_dir() or (missing_files(path, ["*.json"])):
-            raise ConfigError(f"{option} {folder}: no model folder; name one of save_pretrained")
+            raise ConfigError(
+                f"{option} {folder}: not a model folder; name one written by save_pretrained"
+            )
     if given.out.exists() and not given.out.is_dir():
         raise ConfigError(f"--out {given.out}: is a file; name a folder")
     if not given.retain or Path(given.retain).is_dir():

@@ -140,7 +140,7 @@ def check_moved(weights: dict, of_run: Mapping[str, dict], folder: str | Path) -
         ModelError: the weights are those that the run started from.
     """
     if weights != of_run["unlearned"]:
-        raise DamagedError(folder, "its weights are damaged: not those that its run left")
+        raise DamagedError(folder, "its weights are damaged: they are not those that its run wrote")
     if weights == of_run["original"]:
         raise ModelError(
             f"{folder}: its weights are the original model's although steps were taken; raise "

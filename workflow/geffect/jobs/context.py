@@ -45,7 +45,7 @@ def job(name: str, log_path: str | Path) -> Iterator[None]:
             raise SystemExit(1) from None
         except KeyboardInterrupt:
             log.error(
-                "interrupted; the next run goes on from the last saved state, if there is one"
+                "interrupted; the next run continues from the last saved state, if there is one"
             )
             raise SystemExit(128 + signal.SIGINT) from None
         except Exception:

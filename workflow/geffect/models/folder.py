@@ -22,7 +22,7 @@ from geffect.models.components import check_blocks, component_map
 
 DIVERGED = "DIVERGED.json"  # stands in for weights that do not exist
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
-_MEND = "name a complete folder of save_pretrained, or remove this one and make it again"
+_WHAT_TO_DO = "name a complete folder of save_pretrained, or remove this one and make it again"
 
 logging.getLogger("transformers").setLevel(logging.ERROR)
 disable_progress_bar()
@@ -66,11 +66,11 @@ def load_model(
         if "mismatched_sizes" not in str(error):
             raise
         what = "weights of other sizes than its config.json says"
-        raise DamagedError(folder, what, _MEND) from error
+        raise DamagedError(folder, what, _WHAT_TO_DO) from error
     model, found = loaded
     # transformers would draw what is missing at random.
     if lost := sorted(found["missing_keys"]):
-        raise DamagedError(folder, f"no weights of {lost[0]}", _MEND)
+        raise DamagedError(folder, f"no weights of {lost[0]}", _WHAT_TO_DO)
     check_blocks(model.config, str(folder))
     component_map(model)  # fails here rather than after hours of training
     if not spread:
@@ -88,7 +88,9 @@ def check_finite(model: PreTrainedModel, folder: str | Path) -> None:
         # A finite sum, which costs less to find, has no other terms.
         values = parameter.detach()
         if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
-            raise DamagedError(folder, f"its weights {name} are not all finite numbers", _MEND)
+            raise DamagedError(
+                folder, f"its weights {name} are not all finite numbers", _WHAT_TO_DO
+            )
 
 
 def _check_files(folder: Path, missing: list[str], described: str) -> None:
@@ -99,13 +101,13 @@ def _check_files(folder: Path, missing: list[str], described: str) -> None:
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such folder; name one written by save_pretrained")
     if missing:
-        raise DamagedError(folder, f"not a model folder (no {missing[0]})", _MEND)
+        raise DamagedError(folder, f"not a model folder (no {missing[0]})", _WHAT_TO_DO)
     try:
         json.loads((folder / described).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return  # there are tokenizers of other formats
     except ValueError as error:
-        raise DamagedError(folder, f"its {described} is damaged", _MEND) from error
+        raise DamagedError(folder, f"its {described} is damaged", _WHAT_TO_DO) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -8,6 +8,7 @@ except that the reference models come first within their model and split.
 from __future__ import annotations
 
 import io
+import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,18 @@ SCIENTIFIC = {"fq"}
 # These lie in [0, 1], where a fixed number of decimals compares best.
 FIXED = {*MAIN_COLUMNS, *NINE_PARTS, *PRIVACY} - SCIENTIFIC - {"privleak"}
 MISSING = "–"
-# A LaTeX table that is wider than a page of one column (in points, for 8 pt type) is split.
-WIDTH, CHARACTER, GAP = 390, 4.0, 6
+# A LaTeX table that is wider than the text of a plain `article` is split. In points, for 8 pt type
+# (Computer Modern, rounded up), the gap between two columns included.
+WIDTH, GAP, POINTS = 345, 6, 4.75
+OTHER_POINTS = {
+    character: points
+    for characters, points in (
+        (" .,:;'()[]-ijlftrs", 3.4),
+        ("0123456789aceogz–", 4.25),
+        (f"{string.ascii_uppercase}mw±−→", 7.9),
+    )
+    for character in characters
+}
 LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {
@@ -107,6 +118,8 @@ LATEX = str.maketrans(
         "−": "$-$",
         "–": "--",
         "λ": r"$\lambda$",
+        "Σ": r"$\Sigma$",
+        "Δ": r"$\Delta$",
     }
 )
 
@@ -327,7 +340,7 @@ def write(
     The CSV has every column at full precision and `pandas.read_csv` reads it back exactly. For
     readers a column and its `_sd` become one, `mean ± sd`, rounded, and the caption explains the
     abbreviations. The LaTeX file, to \\input, holds as many `table*` as the columns need to stay
-    legible, each with the keys of the rows; it needs the packages booktabs and adjustbox.
+    legible, each with the keys of the rows; it needs the package booktabs.
 
     Args:
         frame: any table of this module, or another one of plain text and numbers.
@@ -476,7 +489,7 @@ def _legend(shown: pd.DataFrame) -> str:
 
 def _latex(shown: pd.DataFrame, alignment: list[str], caption: str, label: str) -> str:
     parts = _parts(shown)
-    lines = ["% needs \\usepackage{booktabs} and \\usepackage{adjustbox}"]
+    lines = ["% needs \\usepackage{booktabs}"]
     for number, columns in enumerate(parts, start=1):
         of_part = "" if len(parts) == 1 else f" ({number} of {len(parts)})"
         text = f"{caption}{of_part}" if number == 1 else f"{caption.partition('.')[0]}{of_part}."
@@ -488,9 +501,7 @@ def _latex(shown: pd.DataFrame, alignment: list[str], caption: str, label: str) 
             rf"\setlength{{\tabcolsep}}{{{GAP / 2:g}pt}}",
             rf"\caption{{{text.translate(LATEX)}}}",
             rf"\label{{{label if number == 1 else f'{label}-{number}'}}}",
-            r"\begin{adjustbox}{max width=\textwidth}",
             _tabular(shown[columns], sides),
-            r"\end{adjustbox}",
             r"\end{table*}",
         ]
     return "\n".join([*lines, ""])
@@ -526,8 +537,8 @@ def _parts(shown: pd.DataFrame) -> list[list[str]]:
 
 
 def _width(shown: pd.DataFrame, name: str) -> float:
-    longest = max([len(text) for text in [*shown[name], *_lines(name)]])
-    return longest * CHARACTER + GAP
+    texts = [*shown[name], *_lines(name)]
+    return GAP + max(sum(OTHER_POINTS.get(c, POINTS) for c in text) for text in texts)
 
 
 def _lines(header: str) -> list[str]:
