@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from costs import cost_ratios
 from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -41,7 +42,7 @@ from geffect.losses.loss import RISK, Loss, objective
 from geffect.losses.view import forward, log_probabilities, with_reference
 from geffect.models.components import component_map
 from geffect.models.scratch import build
-from geffect.report import figures
+from geffect.report import style
 
 SIZES = {
     # 51 million parameters.
@@ -289,9 +290,7 @@ def run(size: str, device: str, precision: str, rows: list[int], given) -> None:
     about = {"parameters": parameters, "repeats": given.repeats, "micro_batch": given.micro_batch}
     files.write_json(about | provenance(), f"{stem}.json")
     title = f"{parameters / 1e6:.0f} million parameters, {precision}, {device}"
-    figures.save(
-        figures.cost_ratios(table, title), [f"{stem}.{suffix}" for suffix in ("pdf", "png")]
-    )
+    style.save(cost_ratios(table, title), [f"{stem}.{suffix}" for suffix in ("pdf", "png")])
     print(table.to_markdown(index=False, floatfmt=".3g"))
     print(f"wrote {stem}.csv, .json, .pdf, .png")
 

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn
 from matplotlib.lines import Line2D
 from PIL import Image
 
 OBJECTIVES = ["ga", "wga", "npo", "tnpo", "wtnpo", "po", "rmu"]
 COMPONENTS = ["embed", "shallow", "middle", "deep", "lm"]
 SIDES = {"unlearn": "forget rows D_u", "retain": "retained rows D_r"}
-BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN = seaborn.color_palette("colorblind").as_hex()[:6]
-LINES = dict(zip(OBJECTIVES, [BLUE, VERMILION, GREEN, PINK, ORANGE, BROWN, "#000000"], strict=True))
-LAYERS = dict(zip(COMPONENTS, ["#cccccc", VERMILION, ORANGE, BLUE, PINK], strict=True))
+# Okabe and Ito's, which the colour-blind can tell apart.
+BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
+PINK, SKY, YELLOW = "#CC79A7", "#56B4E9", "#F0E442"
+GREY, BLACK = "#999999", "#000000"
+LINES = dict(zip(OBJECTIVES, [BLACK, BLUE, GREEN, PINK, SKY, VERMILION, GREY], strict=True))
+LAYERS = dict(zip(COMPONENTS, ["#cccccc", VERMILION, YELLOW, BLUE, PINK], strict=True))
 MARKERS = dict(zip(OBJECTIVES, "os^DvPX", strict=True))
 
 
@@ -42,8 +44,8 @@ def directions(axes, geffect, dataset):
 
 
 def amounts(axes, risk, dataset):
-    """The predicted change of risk over the whole run, by component."""
-    rows = risk[risk["dataset"].eq(dataset)]
+    """The change of risk over the whole run, attributed to components."""
+    rows = risk[risk["dataset"].eq(dataset) & risk["term"].eq("objective")]
     sums = rows.groupby(["objective", "component"])[["predicted_change", "measured_change"]].sum()
     for place, objective in enumerate(OBJECTIVES):
         left = 0.0
@@ -56,7 +58,7 @@ def amounts(axes, risk, dataset):
         axes.plot([measured] * 2, [place - 0.35, place + 0.35], color="black", linewidth=1.6)
     axes.set_yticks(range(len(OBJECTIVES)), OBJECTIVES)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 17.5), xlabel="predicted (bars) and measured (nats per token)")
+    axes.set(xlim=(0, 17.5), xlabel="attributed (bars) and measured (ticks), nats per token")
     axes.set_title(f"change of risk by component: {SIDES[dataset]}")
 
 
@@ -84,20 +86,26 @@ def draw(root, path):
 def table(root):
     """The README's table, in markdown: objectives alone, and with KL."""
     main = pd.read_csv(Path(root) / "tables/main.csv").set_index(["objective", "regularizer"])
+    shares = pd.read_csv(Path(root) / "tables/attribution.csv")
+    shares = shares.query("component == 'total' and regularizer == 'kl' and dataset == 'unlearn'")
+    shares = shares.set_index(["objective", "term"])["predicted_change"]
     metrics = ["es_exact_unlearn", "es_exact_retain", "mu"]
     lines = [
-        "| | ES on D_u ↓ | ES on D_r ↑ | MU ↑ | Σ e_u | Σ e_r "
-        "| +KL: ES on D_u ↓ | ES on D_r ↑ | MU ↑ |",
-        "|---" + "|--:" * 8 + "|",
+        "| | ES on D_u ↓ | ES on D_r ↑ | MU ↑ | ΔR on D_u ↑ | ΔR on D_r ↓ "
+        "| +KL: ES on D_u ↓ | ES on D_r ↑ | MU ↑ | ΔR on D_u: objective, KL |",
+        "|---" + "|--:" * 9 + "|",
     ]
     for objective in ["original", "retain_model", *OBJECTIVES]:
         alone = main.loc[(objective, "none")]
         cells = [f"{alone[name]:.2f}" for name in metrics]
-        cells += [_signed(alone[name]) for name in ("e_unlearn", "e_retain")]
+        cells += [_signed(alone[name]) for name in ("change_unlearn", "change_retain")]
         if (objective, "kl") in main.index:
             cells += [f"{main.loc[(objective, 'kl'), name]:.2f}" for name in metrics]
+            cells.append(
+                ", ".join(_signed(shares[objective, t]) for t in ("objective", "regularizer"))
+            )
         else:
-            cells += [""] * 3
+            cells += [""] * 4
         lines.append(f"| {objective.replace('_', ' ')} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -105,8 +113,7 @@ def table(root):
 def _signed(value):
     if pd.isna(value):
         return ""
-    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}"
-    return text.replace("-", "−")
+    return f"{value:+.1f}".replace("-", "−")
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ JOINTS = (
     "losses",
     *(f"data/{name}.py" for name in ("sources", "encoding", "batches", "draws", "rows")),
     *(f"evaluation/{name}.py" for name in ("passes", "samples", "summary", "folder", "command")),
-    "report/tables.py",
+    "report/tables",
     "config/config.py",
     "jobs",
 )
@@ -105,8 +105,7 @@ EQUIVALENT: list[tuple[str, str, str]] = [
         "np.asarray(target), np.asarray(predicted)",
         "their equality is symmetric",
     ),
-    ("report/figures.py", "['mean', 'max', 'min']", "columns are taken by name"),
-    ("report/figures.py", "figure = _figure((4.8)", "an inch of height"),
+    ("report/curves.py", "['mean', 'max', 'min']", "columns are taken by name"),
     ("models/hub.py", "patterns = ([", _ORDER),
     (
         "models/hub.py",
@@ -115,7 +114,7 @@ EQUIVALENT: list[tuple[str, str, str]] = [
     ),
     ("models/scratch.py", "show_progress=(True)", "for readers"),
     (
-        "losses/registry.py",
+        "declarations.py",
         "tree = (ast.parse(",
         "the name of the file in a traceback that is caught",
     ),

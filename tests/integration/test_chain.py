@@ -162,7 +162,7 @@ def test_how_jobs_are_run_and_recorded_replans_nothing(run):
 
 
 def test_a_plot_function_replans_figures_alone(run):
-    with more_code_in(run, "report/figures.py"):
+    with more_code_in(run, "report/figures/compare.py"):
         assert set(run.planned()) == {"figures"}
 
 

@@ -16,7 +16,7 @@ CHANGES = {
     "the code of a loss": [("workflow/geffect/objectives/npo.py", "2 / beta", "2.0 / beta")],
     "the code of the evaluation": [(SUMMARY, "def metrics(", "UNUSED = 1\n\n\ndef metrics(")],
     "the code of the tables": [
-        ("workflow/geffect/report/tables.py", "def main_table(", "U = 1\n\n\ndef main_table(")
+        ("workflow/geffect/report/tables/main.py", "def main_table(", "U = 1\n\n\ndef main_table(")
     ],
     "a comment": [(SUMMARY, "def metrics(", "# A comment.\ndef metrics(")],
 }

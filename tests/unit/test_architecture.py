@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "workflow/geffect"
 PAGE = REPOSITORY / "docs/architecture.md"
 
-ROOT = ("names", "errors", "files", "frames", "progress")
+ROOT = ("names", "errors", "files", "frames", "progress", "declarations")
 LOSSES = (*ROOT, "models", "data", "losses")
 
 # Room -> the rooms, or single modules of a room, that it may import besides itself.
@@ -48,8 +48,9 @@ WITHOUT_TORCH = (
     "geffect",
     "geffect.config",
     "geffect.losses.registry",
-    "geffect.report.tables",
-    "geffect.report.figures",
+    "geffect.report.registry",
+    "geffect.report.tables.main",
+    "geffect.report.figures.geffect",
     "geffect.jobs.status",
 )
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from geffect.losses.view import View as View
     from geffect.models.components import component_map as component_map
     from geffect.models.folder import load_model as load_model
-    from geffect.report.tables import cumulated as cumulated
-    from geffect.report.tables import main_table as main_table
+    from geffect.report.tables.geffect import cumulated as cumulated
+    from geffect.report.tables.main import main_table as main_table
 
 _PUBLIC = {
     "Encoder": "geffect.data.encoding",
@@ -42,10 +42,10 @@ _PUBLIC = {
     "Template": "geffect.data.templates",
     "View": "geffect.losses.view",
     "component_map": "geffect.models.components",
-    "cumulated": "geffect.report.tables",
+    "cumulated": "geffect.report.tables.geffect",
     "evaluate": "geffect.evaluation.folder",
     "load_model": "geffect.models.folder",
-    "main_table": "geffect.report.tables",
+    "main_table": "geffect.report.tables.main",
     "measure": "geffect.effects.measure",
     "measure_instances": "geffect.effects.measure",
     "measure_tokens": "geffect.effects.measure",

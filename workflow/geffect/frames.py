@@ -20,15 +20,16 @@ def write(frame: pd.DataFrame, path: str | Path) -> None:
         frame.to_parquet(partial, index=False)
 
 
-def read(path: str | Path) -> pd.DataFrame:
-    """Reads a parquet table.
+def read(path: str | Path, **where: Any) -> pd.DataFrame:
+    """Reads a parquet table, or those of its rows whose columns `where` have one value each.
 
     Raises:
         DataError: there is no such file.
         DamagedError: it is truncated or not parquet.
     """
     try:
-        return pd.read_parquet(path)
+        filters = [(column, "==", value) for column, value in where.items()]
+        return pd.read_parquet(path, filters=filters or None)
     except FileNotFoundError as error:
         raise DataError(
             f"{path}: there is no such table; run the rule that makes it first"

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import strip_wildcard_constraints
 
 import snakemake_internals
 from geffect.config import CellKey, Config
@@ -16,6 +17,7 @@ from geffect.errors import GeffectError
 from geffect.files import sha256
 from geffect.jobs.code_hash import PACKAGE, code_hash
 from geffect.names import NO_REGULARIZER, OBJECTIVE, REGULARIZER
+from geffect.report import registry
 
 # --- The configuration, checked as a whole.
 
@@ -51,6 +53,9 @@ wildcard_constraints:
     regularizer=one_of([NO_REGULARIZER, *config["regularizers"]]),
     seed="[0-9]+",
 
+
+TABLES = registry.catalogue(registry.TABLE)
+FIGURES = registry.catalogue(registry.FIGURE)
 
 # --- Paths.
 
@@ -305,12 +310,68 @@ def figure_folders():
 
 
 def table_files():
-    """The aggregated tables."""
+    """The tables of the report."""
     return [
-        f"{ROOT}/tables/{name}.{suffix}"
-        for name in ("main", "utility", "privacy")
-        for suffix in ("csv", "md", "tex")
-    ] + [f"{ROOT}/tables/{name}.csv" for name in ("metrics", "geffect", "attribution", "provenance")]
+        f"{ROOT}/tables/{declared.name}.{suffix}"
+        for declared in TABLES.values()
+        for suffix in declared.formats
+    ]
+
+
+def files_of(catalogue):
+    """The files of tables or figures, which code hashes do not find by themselves."""
+    return [declared.path for declared in catalogue.values()]
+
+
+def made_by_cells(name):
+    """The path of a file of every cell, by its name among the outputs; None if no rule makes it."""
+    for stage in ("unlearn", "geffect", "evaluate"):
+        if workflow.is_rule(stage):
+            path = workflow.get_rule(stage).output.get(name)
+            if path:
+                return strip_wildcard_constraints(str(path))
+    return None
+
+
+def report_inputs(catalogue):
+    """A function of wildcards: what the tables or figures of a catalogue read, by name."""
+    names = dict.fromkeys(
+        name for declared in catalogue.values() for name in declared.reads
+    )
+
+    def inputs(wildcards):
+        fixed = dict(wildcards.items())
+        found = {}
+        for name in names:
+            if name in TABLES and name not in registry.OF_CELLS:
+                found[name] = f"{ROOT}/tables/{name}.csv"
+            elif name == registry.RECORDS:
+                found.update(
+                    provenance=per_cell(f"{CELL}/provenance.json", **fixed),
+                    geffect_records=unless_in_run(
+                        per_cell(f"{CELL}/geffect.json", **fixed)
+                    ),
+                    evaluation_records=per_cell(f"{CELL}/evaluation.json", **fixed),
+                    reference_records=per_reference(f"{REFERENCE}/evaluation.json"),
+                )
+            elif path := made_by_cells(name):
+                found[name] = per_cell(path, **fixed)
+        if "metrics" in names:
+            found["references"] = per_reference(f"{REFERENCE}/metrics.parquet")
+        return found
+
+    return inputs
+
+
+def variants_of(wildcards):
+    """The variants of a (model, split), in order: name of the objective, hyper-parameters."""
+    found = dict.fromkeys(
+        cell.objective for cell in cells_of(wildcards.model, wildcards.split)
+    )
+    return {
+        name: CONFIG.loss(OBJECTIVE, name, wildcards.split, wildcards.model)
+        for name in found
+    }
 
 
 def table_notes():

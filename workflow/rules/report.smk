@@ -1,22 +1,13 @@
-"""Tables and figures over all cells.
+"""Tables and figures over all cells; what each of them reads is declared in its file.
 
-tables   every cell's metrics, geffect and training log, the references' metrics, and how all
-         were made (provenance.json, geffect.json, evaluation.json) -> tables/*
-figures  the cells of one (model, split), the main table -> figures/{model}/{split}/*.pdf, *.png
+tables   frames and records of every cell and reference model -> tables/*
+figures  frames of the cells of one (model, split), tables -> figures/{model}/{split}/*.pdf, *.png
 """
 
 
 rule tables:
     input:
-        metrics=per_cell(f"{CELL}/metrics.parquet"),
-        geffect=per_cell(f"{CELL}/geffect.parquet"),
-        risk=per_cell(f"{CELL}/risk.parquet"),
-        training=per_cell(f"{CELL}/training.parquet"),
-        references=per_reference(f"{REFERENCE}/metrics.parquet"),
-        provenance=per_cell(f"{CELL}/provenance.json"),
-        geffect_records=unless_in_run(per_cell(f"{CELL}/geffect.json")),
-        records=per_cell(f"{CELL}/evaluation.json"),
-        reference_records=per_reference(f"{REFERENCE}/evaluation.json"),
+        unpack(report_inputs(TABLES)),
     output:
         tables=table_files(),
         record=f"{ROOT}/tables/record.json",
@@ -30,23 +21,14 @@ rule tables:
         cells=[list(cell) for cell in CONFIG.cells],
         references=reference_keys(),
         notes=table_notes(),
-        code=hashed("tables"),
+        code=hashed("tables", *files_of(TABLES)),
     script:
         "../scripts/tables.py"
 
 
 rule figures:
     input:
-        geffect=lambda w: per_cell(
-            f"{CELL}/geffect.parquet", model=w.model, split=w.split
-        ),
-        risk=lambda w: per_cell(
-            f"{CELL}/risk.parquet", model=w.model, split=w.split
-        ),
-        training=lambda w: per_cell(
-            f"{CELL}/training.parquet", model=w.model, split=w.split
-        ),
-        main=f"{ROOT}/tables/main.csv",
+        unpack(report_inputs(FIGURES)),
     output:
         figures=directory(f"{ROOT}/figures/{{model}}/{{split}}"),
     log:
@@ -57,6 +39,7 @@ rule figures:
         "../../envs/report.yaml"
     params:
         cells=lambda w: [list(cell) for cell in cells_of(w.model, w.split)],
-        code=hashed("figures"),
+        variants=variants_of,
+        code=hashed("figures", *files_of(FIGURES)),
     script:
         "../scripts/figures.py"

@@ -1,61 +1,28 @@
-"""Rule tables: the main table, utility, privacy, all metrics, cumulated G-effects, provenance."""
+"""Rule tables: every table of the report."""
 
-import pandas as pd
+from pathlib import Path
 
 from geffect import files, frames
 from geffect.jobs import context, provenance
 from geffect.names import CELL
-from geffect.report import changes, tables
+from geffect.report import registry, writing
+from geffect.report.results import Results
+from geffect.report.tables.provenance import mixed_versions
 
 
 def main(inputs, output, params, wildcards, log):
     with context.job("tables", log):
         cells = [dict(zip(CELL, cell, strict=True)) for cell in params.cells]
         references = [frames.reference_cell(key) for key in params.references]
-        metrics = pd.concat(
-            [
-                frames.with_cell(frames.read(path), key)
-                for key, path in zip(
-                    [*references, *cells], [*inputs.references, *inputs.metrics], strict=True
-                )
-            ]
-        )
-        geffect = pd.concat([frames.read(path) for path in inputs.geffect])
-        risk = pd.concat([frames.read(path) for path in inputs.risk])
-        status = tables.status(cells, [frames.read(path) for path in inputs.training])
-        records = [
-            (key, stage, files.read_json(path))
-            for keys, stage, paths in (
-                (references, "evaluate", inputs.reference_records),
-                (cells, "unlearn", inputs.provenance),
-                (cells if inputs.geffect_records else [], "geffect", inputs.geffect_records),
-                (cells, "evaluate", inputs.records),
-            )
-            for key, path in zip(keys, paths, strict=True)
-        ]
-        warnings = tables.mixed_versions([record for *_, record in records])
+        results = Results(cells, dict(inputs.items()), references)
+        warnings = mixed_versions([record for *_, record in results.records()])
         for warning in warnings:
             context.log.warning(warning)
-        notes = " ".join([*params.notes, *warnings])
-        path = {path.rpartition("/")[2]: path for path in output.tables}
-        for name, frame, caption in (
-            (
-                "main",
-                tables.main_table(metrics, geffect, status, risk),
-                "Unlearning and retention.",
-            ),
-            ("utility", tables.nine_parts(metrics), "Model Utility and its nine parts."),
-            ("privacy", tables.privacy(metrics), "Memorization and membership inference."),
-        ):
-            paths = [path[f"{name}.{suffix}"] for suffix in ("csv", "md", "tex")]
-            tables.write(frame, *paths, caption=f"{caption} {notes}")
-        files.write_text(metrics.to_csv(index=False), path["metrics.csv"])
-        files.write_text(tables.cumulated(geffect).to_csv(index=False), path["geffect.csv"])
-        files.write_text(changes.attributed(risk).to_csv(index=False), path["attribution.csv"])
-        files.write_text(tables.provenance(records).to_csv(index=False), path["provenance.csv"])
+        folder = Path(output.record).parent
+        for declaration in registry.catalogue(registry.TABLE).values():
+            for path in writing.save(declaration, results, folder, [*params.notes, *warnings]):
+                context.log.info("wrote %s", path)
         files.write_json(provenance.made_with(params, wildcards), output.record)
-        for written in output.tables:
-            context.log.info("wrote %s", written)
 
 
 if "snakemake" in globals():

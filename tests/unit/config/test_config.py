@@ -84,7 +84,10 @@ def test_the_papers_config_loads():
 
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda p: p.name)
 def test_every_shipped_overlay_loads(path):
-    config = Config(merge(read(ROOT / "config.yaml"), read(path)))
+    raw = read(ROOT / "config.yaml")
+    if path.name == "token_selection.yaml":
+        raw = merge(raw, read(ROOT / "config" / "demo.yaml"))
+    config = Config(merge(raw, read(path)))
     assert config.cells
     if config.raw["data"]["source"] != "directory":
         config.check_files()
@@ -303,6 +306,47 @@ def test_only_leaves_the_cells_that_it_names(raw, only, count):
 def test_an_only_that_leaves_nothing_or_is_misspelt_is_an_error(raw, only):
     with pytest.raises(ConfigError, match="only"):
         Config(raw | {"only": only}).selected()
+
+
+def test_what_a_token_selection_leaves_open_has_defaults(raw):
+    raw["objectives"]["ga"]["tokens"] = {"drop": 0.25, "rows": 7}
+    config = Config(raw)
+    assert config.selection("ga") == {"drop": 0.25, "by": "e_retain", "every": 1, "rows": 7}
+    assert config.selection("npo") is None
+    assert "tokens" not in config.loss("objective", "ga", "forget01", "phi-1_5")["hyper"]
+
+
+@pytest.mark.parametrize(
+    ("given", "fragments"),
+    [
+        ({"drop": 1}, ["objectives.ga.tokens.drop"]),
+        ({"by": "logp"}, ["objectives.ga.tokens.drop", "missing"]),
+        ({"drop": 0.1, "by": "e_retian"}, ["tokens.by", "e_retain"]),
+        ({"drop": 0.1, "every": 3}, ["tokens.every", "training.checkpoint_every, 5", "divisor"]),
+        ({"drop": 0.1, "rows": 3201}, ["tokens.rows", "forget10", "3200 at most"]),
+        ({"drop": 0.1, "row": 1}, ["tokens.row", "rows"]),
+    ],
+)
+def test_a_token_selection_that_cannot_be_run_is_named(raw, given, fragments):
+    raw["objectives"]["ga"]["tokens"] = given
+    refused(raw, *fragments)
+
+
+def test_all_rows_that_may_be_trained_on_may_rank_tokens(raw):
+    raw["objectives"]["ga"]["tokens"] = {"drop": 0.1, "rows": 3200}
+    Config(raw)
+
+
+def test_tokens_of_a_regularizer_or_of_a_loss_without_token_effects_are_refused(raw, tmp_path):
+    raw["regularizers"]["kl"]["tokens"] = {"drop": 0.1}
+    refused(raw, "regularizers.kl.tokens")
+    del raw["regularizers"]["kl"]["tokens"]
+    file = tmp_path / "sums.py"
+    file.write_text('REDUCTION = "sample"\n\n\ndef loss(view):\n    return view.logp.sum(1)\n')
+    raw["objectives"]["ga"] = {"objective": str(file), "tokens": {"drop": 0.1}}
+    refused(raw, "objectives.ga.tokens.by", "weight()")
+    raw["objectives"]["ga"]["tokens"]["by"] = "random"
+    Config(raw)
 
 
 def test_a_stage_may_ask_for_other_resources_than_its_model(raw):

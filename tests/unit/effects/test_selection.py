@@ -236,7 +236,8 @@ def test_the_geffect_of_a_wrapped_objective_is_that_of_what_is_left_of_the_forge
     for dataset, examples in (("unlearn", cell.forget), ("retain", cell.held_out)):
         risk = numpy_of(gradient(model, RISK, examples, 2)[1])
         expected, scale = products(risk, own, component_map(model))["total"]
-        row = geffect.query("step == 7 and dataset == @dataset and component == 'total'")
+        of_total = geffect["component"].eq("total") & geffect["dataset"].eq(dataset)
+        row = geffect[of_total & geffect["step"].eq(7)]
         assert abs(row["geffect"].item() - expected) <= 1e-10 * scale
     plain = Measurement(cell, draws, {}, cell.held_out, 4)
     plain.begin(original, original)

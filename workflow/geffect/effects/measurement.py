@@ -1,9 +1,9 @@
 """G-effects along a cell's run, as the tables that it leaves behind.
 
 Memory, in units of the model's size in its own dtype: the model, θ_o where KL or RR look at it,
-∇R(D_u) and ∇R(D_r), at most two gradients of losses, and for the predicted change of risk the
-weights and both risk gradients of the step before. Reference log-probabilities are computed once,
-at the first step, which is θ_o.
+∇R(D_u) and ∇R(D_r), and on top of these at most 4: for the change of risk the weights, the
+displacement and both risk gradients of the step before, and 1 for each share of the displacement.
+Reference log-probabilities are computed once, at the first step, which is θ_o.
 """
 
 import logging
@@ -303,11 +303,12 @@ class Measurement:
         weights = _weights(model)
         if self.previous is not None:
             before, old_gradients, old_weights = self.previous
-            whole = {name: weights[name] - old for name, old in old_weights.items()}
-            shares = {name: _like(share, whole) for name, share in moved.items()}
             path = [old_gradients, gradients]
             if self.simpson:
                 path.insert(1, self._middle(model, old_weights, weights))
+            # In the place of the old weights, for want of memory.
+            whole = {n: torch.sub(weights[n], old, out=old) for n, old in old_weights.items()}
+            shares = {name: _like(share, whole) for name, share in moved.items()}
             frames = []
             for dataset in EFFECT_DATASETS:
                 change = values[dataset] - before[dataset]
@@ -399,7 +400,7 @@ def _attributed(
         for term, by_place in {OBJECTIVE: rest, **predicted}.items()
         for place, value in by_place.items()
     ]
-    explained = [-row["predicted_change"] for row in rows if row["component"] == TOTAL]
+    explained = [-by_place[TOTAL] for by_place in (rest, *predicted.values())]
     unexplained = {"predicted_change": math.fsum([change, *explained]), "measured_change": change}
     return [
         *rows,

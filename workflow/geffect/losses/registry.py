@@ -20,7 +20,6 @@ and, as literals, all of them optional,
   includes questions and padding, as the authors' code does for KL.
 """
 
-import ast
 import importlib
 import importlib.util
 import sys
@@ -31,6 +30,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from geffect import declarations
 from geffect.errors import ConfigError, LossError
 from geffect.files import sha256
 from geffect.names import OBJECTIVE, REGULARIZER
@@ -124,25 +124,7 @@ def read(path: Path, kind: str) -> Declaration:
     Raises:
         ConfigError: the file cannot be read, or does not declare what it must.
     """
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    except SyntaxError as error:
-        raise ConfigError(f"{path}: syntax error in line {error.lineno}: {error.msg}") from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read as Python ({error}); check the path") from error
-    literals, functions = dict(_DEFAULTS), set()
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            functions.add(node.name)
-            continue
-        name, value = _assigned(node)
-        if name in _DEFAULTS and value is not None:
-            try:
-                literals[name] = ast.literal_eval(value)
-            except (ValueError, TypeError) as error:
-                raise ConfigError(
-                    f"{path}: {name} must be a literal (it is read without importing the file)"
-                ) from error
+    literals, functions = declarations.read(path, _DEFAULTS)
     if "loss" not in functions:
         raise ConfigError(f"{path}: defines no loss(); see an existing {kind}")
     for name, types in _TYPES.items():
@@ -172,14 +154,6 @@ def read(path: Path, kind: str) -> Declaration:
     )
 
 
-def _assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        return node.targets[0].id, node.value
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return node.target.id, node.value
-    return "", None
-
-
 @cache
 def catalogue(kind: str) -> dict[str, Declaration]:
     """The declarations of all files of the package, by name; `kind` is one of `KINDS`.
@@ -205,10 +179,10 @@ def get(kind: str, name: str) -> Declaration:
         if not Path(name).is_file():
             raise ConfigError(f"{kind} {name}: there is no such file; check the path")
         return read(Path(name).resolve(), kind)
-    declarations = catalogue(kind)
-    if name not in declarations:
+    known = catalogue(kind)
+    if name not in known:
         raise ConfigError(
-            f"unknown {kind} {name!r}{ConfigError.suggestion(name, declarations)}"
+            f"unknown {kind} {name!r}{ConfigError.suggestion(name, known)}"
             "; or name a file by its path"
         )
-    return declarations[name]
+    return known[name]

@@ -1,4 +1,4 @@
-"""The measured change of risk, and what made it: by term and by component."""
+"""The measured change of risk over the runs of one variant, split by term and by component."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geffect.names import (
-    CELL,
     COMPONENTS,
     DECAY,
     OBJECTIVE,
@@ -19,33 +18,32 @@ from geffect.names import (
     UNEXPLAINED,
     UNLEARN,
 )
-from geffect.report import figures
+from geffect.report import style
+from geffect.report.results import Results
+
+TITLE = "What changed the risks"
+CAPTION = (
+    "Bars add up to the black line, the measured change of each risk. They attribute it to "
+    "terms and components; they do not say what would have happened without one of them."
+)
+CATEGORY = "Change of risk"
+READS = ["risk"]
+PER = "variant"
 
 TERM_STYLE = {
-    OBJECTIVE: {"color": figures.BLUE},
-    REGULARIZER: {"color": figures.ORANGE},
-    DECAY: {"color": figures.PINK},
+    OBJECTIVE: {"color": style.BLUE},
+    REGULARIZER: {"color": style.ORANGE},
+    DECAY: {"color": style.PINK},
     UNEXPLAINED: {"color": "#bbbbbb"},
 }
 SIDES = {UNLEARN: "forget set (wanted: up)", RETAIN: "retained data (wanted: not up)"}
 
 
-def attributed(risk: pd.DataFrame) -> pd.DataFrame:
-    """The change of risk over whole runs, by term and component, in nats.
-
-    Args:
-        risk: rows of `risk.parquet` of any cells, with their keys.
-
-    Returns:
-        CELL, `dataset`, `term`, `component`, `predicted_change` (summed over the steps), and in
-        rows of the component `total` the `measured_change`, which is the sum of `predicted_change`
-        over all terms, `unexplained` among them.
-    """
-    keys = [*CELL, "dataset", "term", "component"]
-    columns = ["predicted_change", "measured_change"]
-    # The last step of a run has no interval.
-    rows = risk[risk["predicted_change"].notna()]
-    return rows.groupby(keys, sort=False)[columns].sum(min_count=1).reset_index()
+def draw(results: Results, variant: str) -> Figure:
+    """`change_over_steps` of one variant."""
+    rows = results.frame("risk")
+    title = f"{variant}: what changed the risks ({results.here})"
+    return change_over_steps(rows[rows["objective"].eq(variant)], title)
 
 
 def change_over_steps(risk: pd.DataFrame, title: str) -> Figure:
@@ -64,12 +62,12 @@ def change_over_steps(risk: pd.DataFrame, title: str) -> Figure:
     Raises:
         ValueError: the frame has no interval between two steps, or more than one objective.
     """
-    figures.one_of_each(risk, ["model", "split", "objective"])
+    style.one_of_each(risk, ["model", "split", "objective"])
     if not risk["predicted_change"].notna().any():
         raise ValueError("nothing to draw: no row has a change up to the next step")
     regularizers = list(dict.fromkeys(risk["regularizer"]))
-    with matplotlib.rc_context(figures.STYLE):
-        figure = figures.new_figure(0.9 + 1.75 * len(regularizers), title)
+    with matplotlib.rc_context(style.STYLE):
+        figure = style.new_figure(0.9 + 1.75 * len(regularizers), title)
         grid = figure.subplots(len(regularizers), 4, squeeze=False, sharex=True)
         for row, regularizer in enumerate(regularizers):
             rows = risk[risk["regularizer"].eq(regularizer)]
@@ -83,7 +81,7 @@ def change_over_steps(risk: pd.DataFrame, title: str) -> Figure:
                 parts = by_part["component"].where(by_part["term"].ne(UNEXPLAINED), UNEXPLAINED)
                 panels = grid[row, 2 * side], grid[row, 2 * side + 1]
                 _bars(panels[0], by_term, by_term["term"], TERM_STYLE)
-                styles = {**figures.COMPONENT_STYLE, UNEXPLAINED: TERM_STYLE[UNEXPLAINED]}
+                styles = {**style.COMPONENT_STYLE, UNEXPLAINED: TERM_STYLE[UNEXPLAINED]}
                 _bars(panels[1], by_part, parts, styles)
                 for axes in panels:
                     _measured(axes, by_term)
@@ -94,8 +92,8 @@ def change_over_steps(risk: pd.DataFrame, title: str) -> Figure:
             grid[row, 0].set_ylabel(f"regularizer {regularizer}\nchange of risk (nats)")
         for axes in grid[-1]:
             axes.set_xlabel("step")
-        figures.legend_below(figure, figure.get_axes(), columns=5)
-        return figures.laid_out(figure)
+        style.legend_below(figure, figure.get_axes(), columns=5)
+        return style.laid_out(figure)
 
 
 def _bars(axes: Axes, rows: pd.DataFrame, groups: pd.Series, styles: Mapping) -> None:

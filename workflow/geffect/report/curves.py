@@ -1,0 +1,109 @@
+"""Lines over the steps of a run: means over seeds, panels of effects and cosines, their scales."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+STEP_LABEL = "step (optimiser updates)"
+SIDES = {
+    "unlearn": ("unlearning", "e_u", "wanted: negative"),
+    "retain": ("retaining", "e_r", "wanted: ≥ 0"),
+}
+
+
+def effect_panels(parent: FigureBase) -> dict[tuple[str, str], Axes]:
+    """Four panels with labelled y axes, by (dataset, value)."""
+    grid = parent.subplots(2, 2, sharex=True)
+    panels: dict[tuple[str, str], Axes] = {}
+    for column, (dataset, (_, symbol, _)) in enumerate(SIDES.items()):
+        effect, cosine = grid[:, column]
+        effect.set_ylabel(f"G-effect ${symbol}$")
+        cosine.set_ylabel(f"cosine of ${symbol}$")
+        panels |= {(dataset, "geffect"): effect, (dataset, "cosine"): cosine}
+    for axes in panels.values():
+        axes.axhline(0, color="#777777", linewidth=0.7, zorder=1)
+    parent.align_ylabels()
+    return panels
+
+
+def label_ends(top: Mapping[tuple[str, str], Axes], bottom: Mapping) -> None:
+    """Titles the panels at the top and labels the steps of those at the bottom."""
+    for dataset, (name, _, wanted) in SIDES.items():
+        top[dataset, "geffect"].set_title(f"{name} ({wanted})")
+        bottom[dataset, "cosine"].set_xlabel(STEP_LABEL)
+
+
+def line(axes: Axes, rows: pd.DataFrame, value: str, label: str, style: Mapping) -> None:
+    """The mean over seeds at each step; where no seed has a number, the line has a gap."""
+    if rows.empty:
+        return
+    numbers = rows[value].astype("float64")
+    steps = numbers.where(np.isfinite(numbers)).groupby(rows["step"]).agg(["mean", "min", "max"])
+    axes.plot(steps.index, steps["mean"], label=label, **style)
+    if rows["seed"].nunique() > 1:
+        axes.fill_between(
+            steps.index,
+            steps["min"].to_numpy(),
+            steps["max"].to_numpy(),
+            color=style["color"],
+            alpha=0.15,
+            linewidth=0,
+        )
+
+
+def set_limits(panels: Mapping[tuple[str, str], Axes], drawn: pd.DataFrame) -> None:
+    """Scale the panels to all rows `drawn`, in this block or another.
+
+    The cosine's axis is symmetric; that of e is linear, or symlog where it spans decades.
+    """
+    start, end = drawn["step"].min(), drawn["step"].max()
+    beyond = 0.03 * max(end - start, 1)
+    for (dataset, value), axes in panels.items():
+        axes.set_xlim(start - beyond, end + beyond)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        values = drawn.loc[drawn["dataset"].eq(dataset), value].astype("float64")
+        values = values[np.isfinite(values)]
+        threshold = _linear_threshold(values) if value == "geffect" else None
+        if value == "cosine":
+            reach = next((limit for limit in (0.1, 0.2, 0.5) if values.abs().max() < limit), 1)
+            axes.set_ylim(-1.08 * reach, 1.08 * reach)
+            axes.set_yticks(np.linspace(-reach, reach, 5))
+        elif threshold is None:
+            axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
+            locator = axes.yaxis.get_major_locator()
+            assert isinstance(locator, MaxNLocator)
+            locator.set_params(nbins=5)
+            lowest, highest = min(values.min(), 0), max(values.max(), 0)
+            margin = 0.06 * (highest - lowest)
+            if margin > 0:
+                axes.set_ylim(lowest - margin, highest + margin)
+        else:
+            _symlog(axes, values, threshold)
+
+
+def _symlog(axes: Axes, values: pd.Series, threshold: float) -> None:
+    axes.set_yscale("symlog", linthresh=threshold, linscale=1)
+    lowest, highest = min(values.min(), -threshold / 4), max(values.max(), threshold / 4)
+    axes.set_ylim(2 * lowest, 2 * highest)
+    # With linscale 1 the ends of the linear part are as far from 0 as a decade is high.
+    first = round(np.log10(threshold))
+    below = np.log10(max(-lowest / threshold, 1)) + 1
+    above = np.log10(max(highest / threshold, 1)) + 1
+    stride = int(np.ceil((below + above) / 5))
+    powers = 10.0 ** np.arange(first + stride - 1, first + max(below, above), stride)
+    ticks = np.concatenate([-powers[::-1], [0], powers])
+    axes.set_yticks(ticks[(ticks >= 2 * lowest) & (ticks <= 2 * highest)])
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def _linear_threshold(values: pd.Series) -> float | None:
+    """Half-width of the linear part of a symlog axis, or None where a linear axis will do."""
+    sizes = values[values.ne(0)].abs()
+    if sizes.empty or sizes.max() < 100 * sizes.quantile(0.25):
+        return None
+    # Five decades a side are as many as a panel has room to label.
+    return float(10 ** np.floor(np.log10(max(sizes.quantile(0.1), sizes.max() / 1e5))))

@@ -1,0 +1,125 @@
+"""What tables and figures look at: the frames of some cells, read when they are asked for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from geffect import files, frames
+from geffect.names import CELL
+from geffect.report import cells as of_cells
+from geffect.report.registry import OF_CELLS
+
+STAGES = {"provenance": "unlearn", "geffect_records": "geffect", "evaluation_records": "evaluate"}
+"""The records of cells, by the names of their paths, and the stages that they are about."""
+
+
+class Results:
+    """The results of some cells: of a whole run, or of one (model, split).
+
+    Args:
+        cells: the keys of the cells, in the order of the configuration.
+        paths: name of a frame of cells -> its files, in the order of the cells, None where there is
+            none; the same for the records `STAGES`. `references` and `reference_records` are those
+            of the reference models. Name of a table of the report -> its file.
+        references: the keys of the reference models' evaluations.
+        variants: variant of an objective -> `name` (of the objective) and `hyper`.
+        frames: frames that are there already, by name; they win over files.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Mapping[str, Any]],
+        paths: Mapping[str, Any] | None = None,
+        references: Sequence[Mapping[str, Any]] = (),
+        variants: Mapping[str, Mapping] | None = None,
+        frames: Mapping[str, pd.DataFrame] | None = None,
+    ):
+        self.cells = [dict(cell) for cell in cells]
+        self.references = [dict(cell) for cell in references]
+        self.variants = dict(variants or {})
+        self._paths = dict(paths or {})
+        self._given = dict(frames or {})
+        self._read: dict[tuple, pd.DataFrame] = {}
+
+    @property
+    def here(self) -> str:
+        """The models and splits of the cells, for titles."""
+        names = [dict.fromkeys(cell[key] for cell in self.cells) for key in ("model", "split")]
+        return ", ".join("/".join(map(str, found)) for found in names)
+
+    def frame(self, name: str, **where: Any) -> pd.DataFrame:
+        """The rows of a frame, of all cells with their keys; empty where there is none.
+
+        Args:
+            name: of a frame of cells, or of a table of the report (its rows of the models and
+                splits of the cells).
+            where: column -> the value that it has in the rows.
+
+        Raises:
+            DataError: a file is missing.
+            DamagedError: a file is damaged.
+        """
+        key = (name, *sorted(where.items()))
+        if key not in self._read:
+            if name in self._given or name not in OF_CELLS:
+                whole = self._given[name] if name in self._given else self._table(name)
+                for column, value in where.items():
+                    whole = whole[whole[column].eq(value)] if len(whole) else whole
+                self._read[key] = whole
+            else:
+                self._read[key] = self._of_cells(name, where)
+        return self._read[key]
+
+    def _of_cells(self, name: str, where: Mapping[str, Any]) -> pd.DataFrame:
+        pairs = list(self._pairs(self.cells, name))
+        if name == "metrics":
+            pairs = [*self._pairs(self.references, "references"), *pairs]
+        found = []
+        for cell, path in pairs:
+            rows = frames.read(path, **where)
+            found.append(rows if CELL[0] in rows else frames.with_cell(rows, cell))
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+    def _pairs(self, cells: Sequence[dict], name: str) -> list[tuple[dict, Any]]:
+        """Cells and their files, without those that have none."""
+        paths = self._paths.get(name) or [None] * len(cells)
+        return [pair for pair in zip(cells, paths, strict=True) if pair[1] is not None]
+
+    def _table(self, name: str) -> pd.DataFrame:
+        if not self._paths.get(name):
+            return pd.DataFrame()
+        table = pd.read_csv(self._paths[name])
+        places = {(cell["model"], cell["split"]) for cell in self.cells}
+        here = [pair in places for pair in zip(table["model"], table["split"], strict=True)]
+        return table[here]
+
+    def status(self) -> pd.DataFrame:
+        """CELL and `status` of each cell: ok, diverged (by its training log), or missing."""
+        logs = self._training()
+        return of_cells.status(self.cells, logs)
+
+    def diverged_steps(self) -> dict[tuple, int]:
+        """(objective, regularizer, seed) -> the step that ended the run, of those that diverged."""
+        return of_cells.diverged_steps(self.cells, self._training())
+
+    def _training(self) -> list[pd.DataFrame | None]:
+        """The training log of every cell, None where there is none."""
+        log = self.frame("training")
+        groups = dict(list(log.groupby(CELL, sort=False))) if len(log) else {}
+        return [groups.get(tuple(cell[key] for key in CELL)) for cell in self.cells]
+
+    def records(self) -> list[tuple[dict, str, dict]]:
+        """(cell, stage, content) of every record, the reference models first.
+
+        Raises:
+            DataError: a file is missing.
+            DamagedError: a file is damaged.
+        """
+        places = [("reference_records", "evaluate", self.references)]
+        places += [(name, stage, self.cells) for name, stage in STAGES.items()]
+        return [
+            (cell, stage, files.read_json(path))
+            for name, stage, cells in places
+            for cell, path in self._pairs(cells, name)
+        ]

@@ -1,0 +1,38 @@
+"""The measured change of risk over whole runs, and what made it: by term and component."""
+
+import pandas as pd
+
+from geffect.names import CELL
+from geffect.report.results import Results
+
+TITLE = "Attributed change of risk"
+CAPTION = (
+    "How far each run moved both risks, and the share of every term and component, in nats. An "
+    "attribution, not a counterfactual: without a term, the others would have acted differently."
+)
+CATEGORY = "G-effects"
+READS = ["risk"]
+FORMATS = ["csv"]
+
+
+def table(results: Results) -> pd.DataFrame:
+    """`attributed` of all cells."""
+    return attributed(results.frame("risk"))
+
+
+def attributed(risk: pd.DataFrame) -> pd.DataFrame:
+    """The change of risk over whole runs, by term and component, in nats.
+
+    Args:
+        risk: rows of `risk.parquet` of any cells, with their keys.
+
+    Returns:
+        CELL, `dataset`, `term`, `component`, `predicted_change` (summed over the steps), and in
+        rows of the component `total` the `measured_change`, which is the sum of `predicted_change`
+        over all terms, `unexplained` among them.
+    """
+    keys = [*CELL, "dataset", "term", "component"]
+    columns = ["predicted_change", "measured_change"]
+    # The last step of a run has no interval.
+    rows = risk[risk["predicted_change"].notna()]
+    return rows.groupby(keys, sort=False)[columns].sum(min_count=1).reset_index()

@@ -1,0 +1,19 @@
+"""Every metric of every cell and reference model, with its interval."""
+
+import pandas as pd
+
+from geffect.report.results import Results
+
+TITLE = "All metrics"
+CAPTION = (
+    "Every metric with the ends of its 95% bootstrap interval over rows, which says nothing about "
+    "the spread over seeds."
+)
+CATEGORY = "Results"
+READS = ["metrics"]
+FORMATS = ["csv"]
+
+
+def table(results: Results) -> pd.DataFrame:
+    """The metrics as they were computed."""
+    return results.frame("metrics")
