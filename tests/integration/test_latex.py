@@ -6,7 +6,7 @@ import subprocess
 import pandas as pd
 import pytest
 
-from geffect.report import tables
+from geffect.report import registry, writing
 
 pytestmark = pytest.mark.latex
 
@@ -20,7 +20,7 @@ DOCUMENT = r"""\documentclass{article}
 \end{document}
 """
 FOOTNOTESIZE = 7.97  # Computer Modern of 8 TeX points, in points of a PDF
-NAMES = ("main", "utility", "privacy")
+DECLARED = {n: d for n, d in registry.catalogue(registry.TABLE).items() if "tex" in d.formats}
 
 
 def compiled(tex, folder):
@@ -54,12 +54,12 @@ def assert_legible(tex, folder):
 
 def test_every_table_of_a_run_compiles(local_run, tmp_path):
     found = sorted(local_run.path("tables").glob("*.tex"))
-    assert {path.stem for path in found} >= set(NAMES)
+    assert {path.stem for path in found} >= {"main", "utility", "privacy"}
     for tex in found:
         assert_legible(tex, tmp_path)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", DECLARED)
 def test_so_do_tables_with_spreads_and_longer_names(name, local_run, tmp_path, rng):
     frame = pd.read_csv(local_run.path(f"tables/{name}.csv"))
     numbers = [c for c in frame if f"{c}_sd" in frame]
@@ -71,5 +71,6 @@ def test_so_do_tables_with_spreads_and_longer_names(name, local_run, tmp_path, r
     if "status" in frame:
         frame["status"], frame["n_seeds"] = "diverged", 3
     paths = [tmp_path / f"{name}.{suffix}" for suffix in ("csv", "md", "tex")]
-    tables.write(frame, *paths, caption="A caption of 100% of D_u & D_r.")
+    columns = getattr(DECLARED[name].module(), "COLUMNS", {})
+    writing.write(frame, *paths, caption="A caption of 100% of D_u & D_r.", columns=columns)
     assert_legible(paths[-1], tmp_path)

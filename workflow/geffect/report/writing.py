@@ -43,7 +43,7 @@ OTHER_POINTS = {
     for characters, points in (
         (" .,:;'()[]-ijlftrs", 3.4),
         ("0123456789aceogz–", 4.25),
-        (f"{string.ascii_uppercase}mw±−→", 7.9),
+        (f"{string.ascii_uppercase}mw±−→ΔΣ", 7.9),
     )
     for character in characters
 }
