@@ -240,12 +240,16 @@ def results_of(arguments: Sequence[str]) -> tuple[Path, Path]:
 
     Raises:
         ValueError: the arguments ask for a dry run.
+        ConfigError: config.yaml is not there, or cannot be read.
+        SystemExit: as `check_given`.
     """
     from snakemake.cli import parse_args, parse_config
-    from snakemake.common.configfile import load_configfile
     from snakemake.settings.types import ConfigSettings
     from snakemake.utils import update_config
 
+    from geffect.config.given import read_file
+
+    check_given(arguments)
     _, given = parse_args(list(arguments))
     if given.dryrun:
         raise ValueError("a restart ends jobs; to plan one, use snakemake -n")
@@ -253,7 +257,7 @@ def results_of(arguments: Sequence[str]) -> tuple[Path, Path]:
         config=parse_config(given.config), configfiles=list(map(Path, given.configfile or []))
     ).overwrite_config
     os.chdir(given.directory or ".")
-    config = load_configfile("config.yaml")
+    config = read_file("config.yaml", "config.yaml")
     update_config(config, changes)
     results = Path(str(config["results"]))
     return results, results / str(config["run"])

@@ -109,3 +109,16 @@ def test_a_plan_and_no_arguments_are_refused(toy):
 
 def test_it_is_executable():
     assert shutil.which("restart", path=str(REPOSITORY))
+
+
+@pytest.mark.parametrize("content", [None, "run: [1", "- run"])
+def test_files_that_cannot_be_read_are_told_in_one_line(content, toy):
+    (toy / "mine.yaml").write_text("run: x\n")
+    for name in ("mine.yaml", "config.yaml"):
+        (toy / name).unlink()
+        if content is not None:
+            (toy / name).write_text(content)
+        result = restart(toy, "--configfile", "mine.yaml", "--cores", "1", "all")
+        assert result.returncode == 1 and result.stderr.count("\n") == 1, result.stderr
+        assert name in result.stderr
+        (toy / name).write_text("run: x\n")

@@ -122,6 +122,8 @@ def _wrong_type(given: Any, wanted: list[str]) -> str:
         return f"{given} is not an integer; write {int(given)}"
     if wanted == ["array"] and isinstance(given, str | int | float):
         return f"{_short(given)} is not a list; write [{given}]"
+    if wanted == ["string"] and isinstance(given, bool | int | float):
+        return f"{_short(given)} is not text; write it in quotes"
     return f"{_short(given)} is not {kinds}; write {kinds}"
 
 
