@@ -332,7 +332,7 @@ cases(
         ("overlay: models: {tiny-phi: {unlearn: {learning_rate: 1e-3}}}", "write 1.0e-3"),
         ("config.yaml: run: x\n  data: [1", "config.yaml: ", "line 2"),
         ("config.yaml: run: café", "config.yaml: not UTF-8"),
-        ("config.yaml: run: x\nrun: y", "config.yaml: line 2: 'run' is there for the second time"),
+        ("config.yaml: run: x\nrun: y", "config.yaml: line 2: 'run' appears for the second time"),
         ("config.yaml: ", "config.yaml, which has every key, is not in this folder"),
         # Read by Snakemake itself before any of our rules.
         ("--configfile nowhere.yaml", "nowhere.yaml: no such file"),

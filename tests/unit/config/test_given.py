@@ -94,9 +94,9 @@ def test_files_keep_their_own_types():
         (b"run:\n\tdata: 1\n", "line 2: not YAML"),
         (b"run: !!python/tuple [1]\n", "line 1: not YAML"),
         (b"run: x\x00\n", "not YAML"),
-        (b"run: x\n\nrun: y\n", "line 3: 'run' is there for the second time"),
-        (b"a:\n  b: {c: 1, d: 2, c: 3}\n", "line 2: 'c' is there for the second time"),
-        (b"grid:\n- {x: 1}\n- {y: 1,\n   y: 2}\n", "line 4: 'y' is there for the second time"),
+        (b"run: x\n\nrun: y\n", "line 3: 'run' appears for the second time"),
+        (b"a:\n  b: {c: 1, d: 2, c: 3}\n", "line 2: 'c' appears for the second time"),
+        (b"grid:\n- {x: 1}\n- {y: 1,\n   y: 2}\n", "line 4: 'y' appears for the second time"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told_with_its_line(content, told, tmp_path):

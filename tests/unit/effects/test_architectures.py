@@ -16,7 +16,7 @@ BOTH = {"instances": True, "tokens": True}
 
 @pytest.mark.parametrize("architecture", ["phi", "llama", "gpt_neox", "mistral", "qwen2", "qwen3"])
 def test_architectures_are_tried_at_their_published_size_without_weights(architecture, caplog):
-    config = AutoConfig.for_model(architecture)
+    config = AutoConfig.for_model(architecture, dtype=torch.float16)  # as they are published
     before, state = config.to_dict(), torch.random.get_rng_state()
     with caplog.at_level(logging.WARNING):
         check_config(config, instances=True, tokens=True, where="someone/model")

@@ -1,16 +1,22 @@
 """Models of the hub, with a hub that is a folder."""
 
 import fnmatch
+import importlib.util
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
 import torch
+from transformers import AutoConfig
 
 from geffect.errors import ModelError
 from geffect.files import hash_folder
 from geffect.models.folder import load_model, load_tokenizer, save_model
 from geffect.models.hub import download_model
+
+SCRIPT = Path(__file__).resolve().parents[3] / "workflow/scripts/download_model.py"
 
 
 @pytest.fixture
@@ -75,4 +81,21 @@ def test_what_is_checked_of_the_config_is_checked_before_the_weights_are_fetched
 
     with pytest.raises(ModelError, match="phi is of no use"):
         download_model("someone/model", "f00", 3, tmp_path / "model", refuse)
+    assert nothing_but_the_config_was_fetched(hub, tmp_path / "model")
+
+
+def test_the_job_fetches_no_weights_of_an_architecture_that_the_engine_refuses(
+    hub, tmp_path, capsys
+):
+    AutoConfig.for_model("gemma").save_pretrained(hub[0])
+    spec = importlib.util.spec_from_file_location("download_model_script", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    output = SimpleNamespace(model=tmp_path / "model", record=tmp_path / "record.json")
+    params = SimpleNamespace(id="someone/gemma", revision="f00", layers=28)
+    measured = {"instances": True, "tokens": True}
+    with pytest.raises(SystemExit):
+        script.main(output, params, SimpleNamespace(), tmp_path / "log.log", measured)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "geffect: {instances: false}" in told
     assert nothing_but_the_config_was_fetched(hub, tmp_path / "model")

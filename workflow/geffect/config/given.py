@@ -68,7 +68,7 @@ def _read_yaml(text: str, where: str) -> Any:
     if twice is not None:
         number = twice.start_mark.line + 1
         raise ConfigError(
-            f"{where}: line {number}: {twice.value!r} is there for the second time; merge both"
+            f"{where}: line {number}: {twice.value!r} appears for the second time; merge both"
         )
     return content
 

@@ -59,4 +59,4 @@ def _small(config: PretrainedConfig) -> PreTrainedModel:
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(small, name, None)
     with torch.random.fork_rng(devices=[]):
-        return AutoModelForCausalLM.from_config(small).eval()
+        return AutoModelForCausalLM.from_config(small, dtype=torch.float32).eval()
