@@ -50,6 +50,7 @@ WITHOUT_TORCH = (
     "geffect.losses.registry",
     "geffect.report.tables",
     "geffect.report.figures",
+    "geffect.report.statements",
     "geffect.jobs.status",
 )
 

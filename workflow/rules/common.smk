@@ -312,6 +312,11 @@ def table_files():
     ] + [f"{ROOT}/tables/{name}.csv" for name in ("metrics", "geffect", "attribution", "provenance")]
 
 
+def statement_files():
+    """The paper's statements, judged."""
+    return [f"{ROOT}/tables/statements.{suffix}" for suffix in ("csv", "md")]
+
+
 def table_notes():
     """What a reader of the tables needs to know."""
     notes = [
@@ -332,6 +337,7 @@ def all_targets():
     """Everything that `all` makes."""
     return [
         *table_files(),
+        *statement_files(),
         *figure_folders(),
         *per_cell(f"{CELL}/geffect.parquet"),
         *per_cell(f"{CELL}/metrics.parquet"),

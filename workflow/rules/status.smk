@@ -25,6 +25,7 @@ KINDS = dict(
     evaluate="cell",
     evaluate_reference="reference",
     tables="the tables",
+    statements="the statements",
     figures="the figures",
 )
 
@@ -144,8 +145,11 @@ def cell_rows():
 
 
 def report_rows():
-    """The tables, and the figures of every (model, split)."""
-    return [row("tables", report=stage("tables"))] + [
+    """The tables, the statements, and the figures of every (model, split)."""
+    return [
+        row("tables", report=stage("tables")),
+        row("statements", report=stage("statements")),
+    ] + [
         row("figures", model, split, report=stage("figures", model=model, split=split))
         for model, split in model_splits()
     ]
