@@ -317,6 +317,13 @@ def statement_files():
     return [f"{ROOT}/tables/statements.{suffix}" for suffix in ("csv", "md")]
 
 
+def page_files():
+    """The pages to look at."""
+    return [
+        f"{ROOT}/pages/{model}/{split}/tokens.html" for model, split in model_splits()
+    ]
+
+
 def table_notes():
     """What a reader of the tables needs to know."""
     notes = [
@@ -338,6 +345,7 @@ def all_targets():
     return [
         *table_files(),
         *statement_files(),
+        *page_files(),
         *figure_folders(),
         *per_cell(f"{CELL}/geffect.parquet"),
         *per_cell(f"{CELL}/metrics.parquet"),

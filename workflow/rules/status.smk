@@ -26,6 +26,7 @@ KINDS = dict(
     evaluate_reference="reference",
     tables="the tables",
     statements="the statements",
+    token_page="the token page",
     figures="the figures",
 )
 
@@ -151,6 +152,9 @@ def report_rows():
         row("statements", report=stage("statements")),
     ] + [
         row("figures", model, split, report=stage("figures", model=model, split=split))
+        for model, split in model_splits()
+    ] + [
+        row("tokens", model, split, report=stage("token_page", model=model, split=split))
         for model, split in model_splits()
     ]
 
