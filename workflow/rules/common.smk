@@ -319,8 +319,8 @@ def statement_files():
 
 def page_files():
     """The pages to look at."""
-    return [
-        f"{ROOT}/pages/{model}/{split}/tokens.html" for model, split in model_splits()
+    return [f"{ROOT}/report/index.html", f"{ROOT}/report/tables.html"] + [
+        f"{ROOT}/report/{model}/{split}/tokens.html" for model, split in model_splits()
     ]
 
 

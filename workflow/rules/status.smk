@@ -27,6 +27,7 @@ KINDS = dict(
     tables="the tables",
     statements="the statements",
     token_page="the token page",
+    overview="the overview",
     figures="the figures",
 )
 
@@ -150,6 +151,7 @@ def report_rows():
     return [
         row("tables", report=stage("tables")),
         row("statements", report=stage("statements")),
+        row("overview", report=stage("overview")),
     ] + [
         row("figures", model, split, report=stage("figures", model=model, split=split))
         for model, split in model_splits()

@@ -22,15 +22,17 @@ def main(inputs, output, params, wildcards, log):
             key = dict(zip(CELL, cell, strict=True))
             cells.append(tokens.CellTables(key, bool(training["diverged"].any()), **read))
         tokenizer = Tokenizer.from_file(f"{inputs.tokenizer}/tokenizer.json")
+        decode = partial(tokenizer.decode, skip_special_tokens=False)
         page = tokens.page(
             f"{wildcards.model}, {wildcards.split}",
             frames.read(inputs.rows),
             cells,
-            partial(tokenizer.decode, skip_special_tokens=False),
+            decode,
             params.limit_mb,
             params.seed,
         )
         files.write_text(page, output.page)
+        frames.write(tokens.most_damaging(cells, decode), output.worst)
         files.write_json(provenance.made_with(params, wildcards), output.record)
         context.log.info("wrote %s (%.1f MB)", output.page, len(page.encode()) / 1e6)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geffect.names import TOTAL
+from geffect.names import CELL, TOTAL
 from geffect.report.pages import render
 
 ANSWER = "answer"
@@ -125,7 +125,8 @@ def halves(values: np.ndarray) -> dict[str, Any]:
     finite = np.where(np.isfinite(values), np.abs(values), 0)
     scales = finite.max(axis=1, initial=0)
     scales[scales == 0] = 1
-    scaled = (values / scales[:, None]).astype("<f2")
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = (values / scales[:, None]).astype("<f2")
     return {"scale": scales.tolist(), "data": base64.b64encode(scaled.tobytes()).decode()}
 
 
@@ -173,6 +174,35 @@ def page(
         diverged=[cell.name for cell in cells if cell.diverged],
         without=[cell.name for cell in cells if cell.tokens is None],
     )
+
+
+def most_damaging(
+    cells: Iterable[CellTables], decode: Callable[[list[int]], str], number: int = 10
+) -> pd.DataFrame:
+    """The token texts through which every cell damages retention most, over all its samples.
+
+    Returns:
+        CELL, `text`, `times` (occurrences in D_u), `share` (of the sum of all negative weight ×
+        e_retain at a measured step, the mean over the steps; without weights, of e_retain),
+        `number` rows a cell, by share. Cells without tokens have none.
+    """
+    found = []
+    for cell in cells:
+        if cell.tokens is None:
+            continue
+        tokens = _answers(cell)
+        weight = tokens.get("weight", 1.0)
+        damage = -(tokens["e_retain"] * weight).clip(upper=0)
+        shares = damage / damage.groupby(tokens["step"]).transform("sum")
+        steps = tokens["step"].nunique()
+        of = shares.groupby(tokens["id"])
+        table = pd.DataFrame({"times": of.size() // steps, "share": of.sum() / steps})
+        table = table[table["share"] > 0].nlargest(number, "share").reset_index()
+        texts = [decode([token]) for token in table["id"]]
+        columns = {name: cell.key[name] for name in CELL}
+        found.append(table.assign(**columns, text=texts)[[*CELL, "text", "times", "share"]])
+    columns = [*CELL, "text", "times", "share"]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 
 def _survey(cells: Iterable[CellTables]) -> tuple[dict[int, int], pd.Series, int]:
