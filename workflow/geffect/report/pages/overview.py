@@ -36,10 +36,10 @@ def answers(main: pd.DataFrame, risk: pd.DataFrame, worst: pd.DataFrame) -> pd.D
 
     Returns:
         ROW, `status`, `n_seeds`, `change_unlearn`, `es_unlearn`, `change_retain`, `es_retain`,
-        `per_nat` (rise of R_r for each nat of R_u), `layer` and `layer_share` (the component that R_r rose most
-        through, and its share of the attributed change), `from_step` (the first measured step at
-        which R_r has risen by NOTICEABLE nats), `tokens` (a list of texts). What cannot be said is
-        missing.
+        `per_nat` (rise of R_r for each nat of R_u), `layer` and `layer_share` (the component that
+        R_r rose most through, and its share of the attributed change), `from_step` (the first
+        measured step at which R_r has risen by NOTICEABLE nats), `tokens` (a list of texts). What
+        cannot be said is missing.
     """
     rows = []
     for entry in main[~main["objective"].isin(REFERENCES)].to_dict("records"):

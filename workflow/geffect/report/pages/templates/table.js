@@ -33,7 +33,7 @@
         row.hidden = !words.every((word) => text.includes(word));
         found += !row.hidden;
       }
-      count.textContent = `${found} rows`;
+      count.textContent = `${found} of ${table.tBodies[0].rows.length} rows`;
     });
   }
 })();
