@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # pip compiles thousands of modules that nothing imports; those that are get compiled on import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all test-loss test-slurm trials bench docs lint format mutants
+.PHONY: demo report test test-all test-loss test-slurm trials bench docs lint format mutants
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,12 @@ demo: .venv/installed
 	@echo '$(DEMO)'
 	@$(DEMO)
 	@cat results/demo/tables/main.md
+
+# All results of the demo in one file, to open from disk.
+report: .venv/installed
+	@$(DEMO)
+	$(BIN)/snakemake --configfile config/demo.yaml --quiet all --report results/demo/report.html
+	@echo "results/demo/report.html; with figures and links: results/demo/report/index.html"
 
 # In two processes, a file at a time (its tests may share a run), the long ones of integration first.
 TEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import chromium
 import numpy as np
 import pytest
 from checkout import Checkout
@@ -51,6 +52,8 @@ def pytest_collection_modifyitems(items):
     """Skips, with a reason, what this machine cannot run."""
     if not os.environ.get("GEFFECT_TOFU"):
         _skip(items, "tofu", "GEFFECT_TOFU does not name TOFU's folder")
+    if lacking := chromium.missing():
+        _skip(items, "browser", f"no Chromium; not installed: {', '.join(lacking)}")
     for marker, accounting in (("slurm", False), ("accounting", True)):
         if lacking := missing(accounting):
             _skip(items, marker, f"no private Slurm; not installed: {', '.join(lacking)}")
@@ -311,6 +314,13 @@ def cell_of(encoder, seed, loss_of):
         return cell
 
     return build
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium."""
+    with chromium.Browser() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,7 @@ WITHOUT_TORCH = (
     "geffect.report.registry",
     "geffect.report.tables.main",
     "geffect.report.figures.geffect",
+    "geffect.report.statements",
     "geffect.jobs.status",
 )
 

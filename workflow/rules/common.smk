@@ -374,6 +374,18 @@ def variants_of(wildcards):
     }
 
 
+def statement_files():
+    """The paper's statements, judged."""
+    return [f"{ROOT}/tables/statements.{suffix}" for suffix in ("csv", "md")]
+
+
+def page_files():
+    """The pages to look at."""
+    return [f"{ROOT}/report/index.html", f"{ROOT}/report/tables.html"] + [
+        f"{ROOT}/report/{model}/{split}/tokens.html" for model, split in model_splits()
+    ]
+
+
 def table_notes():
     """What a reader of the tables needs to know."""
     notes = [
@@ -394,6 +406,8 @@ def all_targets():
     """Everything that `all` makes."""
     return [
         *table_files(),
+        *statement_files(),
+        *page_files(),
         *figure_folders(),
         *per_cell(f"{CELL}/geffect.parquet"),
         *per_cell(f"{CELL}/metrics.parquet"),

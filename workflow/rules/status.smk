@@ -25,6 +25,9 @@ KINDS = dict(
     evaluate="cell",
     evaluate_reference="reference",
     tables="the tables",
+    statements="the statements",
+    token_page="the token page",
+    overview="the overview",
     figures="the figures",
 )
 
@@ -144,11 +147,32 @@ def cell_rows():
 
 
 def report_rows():
-    """The tables, and the figures of every (model, split)."""
-    return [row("tables", report=stage("tables"))] + [
-        row("figures", model, split, report=stage("figures", model=model, split=split))
-        for model, split in model_splits()
-    ]
+    """The tables, the statements, and the figures of every (model, split)."""
+    return (
+        [
+            row("tables", report=stage("tables")),
+            row("statements", report=stage("statements")),
+            row("overview", report=stage("overview")),
+        ]
+        + [
+            row(
+                "figures",
+                model,
+                split,
+                report=stage("figures", model=model, split=split),
+            )
+            for model, split in model_splits()
+        ]
+        + [
+            row(
+                "tokens",
+                model,
+                split,
+                report=stage("token_page", model=model, split=split),
+            )
+            for model, split in model_splits()
+        ]
+    )
 
 
 def groups():

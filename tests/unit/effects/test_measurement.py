@@ -85,6 +85,23 @@ def test_one_table_serves_every_reweighted_objective(measure, loss_of):
         assert abs(value.loc[7, "e_unlearn"] - expected) <= 1e-10 * scale
 
 
+@pytest.mark.parametrize("objective", [s.name for s in WEIGHTED])
+def test_weighted_tokens_add_up_to_the_data_set(objective, precision, measure):
+    cell, found, *_ = measure(objective, precision=precision)
+    frames = found.tables()
+    tokens = frames["tokens"]
+    if cell.trains_on_refusals:  # the weights are those of other labels
+        assert "weight" not in tokens
+        return
+    count = len(cell.forget) if cell.objective.reduction == "sample" else len(tokens) / 2
+    for step, rows in tokens.groupby("step"):
+        for dataset in ("unlearn", "retain"):
+            parts = rows["weight"] * rows[f"e_{dataset}"] / count
+            row = total_of(frames["geffect"], step, dataset)
+            scale = max(row["norm_loss"] * row["norm_risk"], parts.abs().sum())
+            assert abs(parts.sum() - row["geffect"]) <= precision[2] * scale
+
+
 @pytest.mark.parametrize("size", [1, 3, 10])
 def test_tokens_add_up_to_instances_and_weighted_instances_to_the_data_set(size, measure):
     for objective in ("ga", "npo"):

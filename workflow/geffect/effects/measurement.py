@@ -207,8 +207,8 @@ class Measurement:
             components,
         )
         self._keep("geffect", step, pd.DataFrame(effects))
+        weighted = None if self.trains_on_refusals else self.losses[OBJECTIVE]
         if self.instances:
-            weighted = None if self.trains_on_refusals else self.losses[OBJECTIVE]
             for numbers, batch in numbered(self.examples[UNLEARN], self.batches[UNLEARN]):
                 rows = instance_rows(model, batch, directions, components, numbers, weighted)
                 self._keep("instances", step, rows)
@@ -218,9 +218,10 @@ class Measurement:
                 sources.append((REFUSAL, OBJECTIVE))
             for text, name in sources:
                 for numbers, batch in numbered(self.examples[name], self.batches[name]):
-                    rows = token_rows(model, batch, directions, numbers)
+                    rows = token_rows(model, batch, directions, numbers, weighted)
                     rows.insert(0, "text", text)
-                    rows = rows.reindex(columns=["text", *TOKEN_COLUMNS])
+                    more = rows.columns.intersection(["weight"])
+                    rows = rows.reindex(columns=["text", *TOKEN_COLUMNS, *more])
                     self._keep("tokens", step, rows)
 
     def state(self) -> dict[str, pd.DataFrame]:
@@ -252,7 +253,8 @@ class Measurement:
           the sample).
         - tokens: `text` (answer, or refusal for objectives that train on those), `sample`,
           `row`, `token` (position in the answer), `id` and `string` (the token's text), `logp`,
-          `logp_ref`, `e_unlearn`, `e_retain`.
+          `logp_ref`, `e_unlearn`, `e_retain`, and, where the objective declares one, its `weight`
+          (of a sample: at each of its tokens).
         """
         frames = self.state()
         keys = {"instances": ["step", "sample"], "tokens": ["step", "text", "sample", "token"]}

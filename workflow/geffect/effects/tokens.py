@@ -19,7 +19,7 @@ from transformers import PreTrainedModel
 from geffect.data.batches import IGNORED, Batch
 from geffect.effects.gradients import Directions
 from geffect.losses.loss import Loss
-from geffect.losses.view import forward, log_probabilities, next_tokens
+from geffect.losses.view import View, forward, log_probabilities, next_tokens
 
 
 def derivatives(
@@ -84,17 +84,23 @@ def token_effects(
 
 
 def token_rows(
-    model: PreTrainedModel, batch: Batch, directions: Directions, numbers: np.ndarray
+    model: PreTrainedModel,
+    batch: Batch,
+    directions: Directions,
+    numbers: np.ndarray,
+    objective: Loss | None = None,
 ) -> pd.DataFrame:
     """`token_effects` as a table with a row per label token.
 
     Args:
         batch: with reference log-probabilities (`losses.view.with_reference`).
         numbers: the numbers of the batch's rows [B].
+        objective: adds the column `weight`, if it reweights log-likelihoods of these labels.
 
     Returns:
         `sample`, `token` (position among the sample's labels), `id`, `logp`, `logp_ref` (nats),
-        and `e_{name}` for every direction; all values in float64.
+        `e_{name}` for every direction, and `weight` (a sample's weight stands at each of its
+        tokens); all values in float64.
     """
     labels = next_tokens(batch)
     mask = labels != IGNORED
@@ -102,6 +108,9 @@ def token_rows(
     assert batch.logp_ref is not None
     columns = {"logp": logp, "logp_ref": batch.logp_ref}
     columns |= {f"e_{name}": effects for name, effects in slopes.items()}
+    if objective is not None and objective.weights is not None:
+        weight = objective.weight(View(mask, logp, logp_ref=batch.logp_ref))
+        columns["weight"] = weight[:, None].expand_as(logp) if weight.dim() == 1 else weight
     return pd.DataFrame(
         {
             "sample": numbers[mask.nonzero()[:, 0].cpu().numpy()],

@@ -1,0 +1,276 @@
+"""The pages in a browser: nothing broken, nothing too wide, all within reach of a keyboard."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from chromium import WIDTHS
+from matplotlib.figure import Figure
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from geffect.names import CELL, COMPONENTS
+from geffect.report.pages import overview, tables, tokens
+from geffect.report.statements import NAMES
+
+pytestmark = pytest.mark.browser
+
+STEPS = [0, 10, 20]
+TEXTS = [
+    "The",
+    " answer",
+    " is",
+    " <b>forty</b>",
+    "-two",
+    ".",
+    "\n",
+    " averyveryveryverylongword" * 4,
+]
+QUESTION = "Why <img src=x onerror=alert(1)> & what for? " + "x" * 90
+
+
+def cell(name, rng, steps=STEPS, weight=True, diverged=False):
+    rows = [
+        {"step": step, "text": "answer", "sample": sample, "token": n, "id": n}
+        for step in steps
+        for sample in range(5)
+        for n in range(len(TEXTS))
+    ]
+    table = pd.DataFrame(rows)
+    for column in ("logp", "logp_ref", "e_unlearn", "e_retain", *(["weight"] if weight else [])):
+        table[column] = rng.normal(size=len(table))
+    first = table.loc[table["step"].eq(steps[0]), "logp_ref"].to_numpy()
+    table["logp_ref"] = np.tile(first, len(steps))
+    key = dict(zip(CELL, ("m", "s", name, "none", 1), strict=True))
+    return tokens.CellTables(key, diverged, lambda: table, None)
+
+
+def decode(ids):
+    return "".join(TEXTS[i] for i in ids)
+
+
+@pytest.fixture
+def token_page(tmp_path, rng):
+    """The page's file, and the table of its first cell."""
+    cells = [
+        cell("ga", rng),
+        cell("an_objective_with_a_very_long_name_indeed", rng, steps=STEPS[:2], diverged=True),
+        cell("npo", rng, weight=False),
+    ]
+    rows = pd.DataFrame({"row": range(5), "question": [QUESTION] * 5})
+    path = tmp_path / "tokens.html"
+    path.write_text(tokens.page("m, s", rows, cells, decode, 1, 0), encoding="utf-8")
+    return path, cells[0].tokens()
+
+
+def image(path):
+    figure = Figure()
+    figure.subplots().plot([0, 1])
+    figure.savefig(path)
+
+
+@pytest.fixture
+def overview_page(tmp_path, rng):
+    """The first page of a run with two figures and a token page beside it."""
+    folder = tmp_path / "run with spaces" / "report"
+    folder.mkdir(parents=True)
+    for name in ("compare_none", "geffect_ga"):
+        image(folder.parent / f"{name}.png")
+    (folder / "tokens.html").write_text("<!DOCTYPE html><title>x</title>")
+    key = {"model": "m", "split": "s", "regularizer": "none"}
+    main = pd.DataFrame(
+        {
+            **key,
+            "objective": ["original", "ga", "npo", "boom"],
+            "status": ["ok", "ok", "ok", "diverged"],
+            "n_seeds": [1, 1, 1, 0],
+            "change_unlearn": [np.nan, 9.0, 2.0, np.nan],
+            "change_retain": [np.nan, 8.0, 0.01, np.nan],
+            "es_exact_unlearn": [1, 0, 0.25, np.nan],
+            "es_exact_retain": [1, 0, 0.5, np.nan],
+        }
+    )
+    risk = pd.DataFrame(
+        [
+            {**key, "objective": name, "seed": 1, "step": step, "dataset": dataset}
+            | {"term": "objective", "component": component, "predicted_change": size}
+            | {"measured_change": size if component == "total" else np.nan}
+            for name, size in (("ga", 4.0), ("npo", 0.005))
+            for step in STEPS[:2]
+            for dataset in ("unlearn", "retain")
+            for component in ("total", *COMPONENTS)
+        ]
+    )
+    worst = pd.DataFrame({**key, "objective": "ga", "seed": 1, "text": [" <b>x"], "share": [1.0]})
+    judged = pd.DataFrame(
+        [
+            {"model": "m", "split": split, "statement": number, "name": NAMES[number], "by": by}
+            | {"part": "", "verdict": verdict, "part_verdict": verdict, "claim": "it is so"}
+            | {"quantity": "a " + "long " * 30, "wanted": "> 0", "value": 1.0, "low": 0.5}
+            | {"high": 1.5, "interval": "seeds", "seeds": 3, "reason": "the interval is above 0"}
+            for split, number in (*(("s", number) for number in NAMES), ("all", 6))
+            for by, verdict in (("geffect", "holds"), ("change", "cannot be told"))
+        ]
+    )
+    rows = overview.answers(main, risk, worst)
+    figures = {("m", "s"): [(f"../{n}.png", n) for n in ("compare_none", "geffect_ga")]}
+    page = overview.page("r", rows, judged, figures, {("m", "s"): "tokens.html"}, [])
+    path = folder / "index.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def tables_page(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "objective": ["ga", "npo", "<b>po</b>", "rmu"],
+            "value": [10.0, 9.0, np.nan, -2.5],
+            "why": ["long words " * 20] * 4,
+        }
+    )
+    page = tables.page("r", [("main", "A caption.", frame), ("other", "", frame)], "run: r\n" * 9)
+    path = tmp_path / "tables.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["token_page", "overview_page", "tables_page"])
+def test_nothing_is_broken_or_too_wide(name, width, browser, request):
+    found = request.getfixturevalue(name)
+    path = found[0] if isinstance(found, tuple) else found
+    assert browser.problems(path, width) == []
+
+
+def test_the_checks_see_what_is_broken(overview_page, browser):
+    (overview_page.parent.parent / "geffect_ga.png").unlink()
+    (overview_page.parent / "tokens.html").unlink()
+    text = overview_page.read_text()
+    wide = (
+        '<div style="width: 500px">x</div><script>nothing.is()</script><a href="#gone">x</a></body>'
+    )
+    overview_page.write_text(text.replace("</body>", wide))
+    found = browser.problems(overview_page, 400)
+    kinds = sorted(problem.partition(":")[0] for problem in found)
+    # An image is a link too.
+    assert kinds == ["console", "image", "link", "link", "link", "overflow"], found
+
+
+def text_of(browser, selector):
+    return browser.run("return document.querySelector(arguments[0]).innerText", selector)
+
+
+def shown(browser, side="left"):
+    """The numbers of the chosen token: name -> text."""
+    return browser.run(
+        "const names = [...document.querySelectorAll(arguments[0] + ' dt')];"
+        "return Object.fromEntries(names.map((n) => [n.textContent, n.nextSibling.textContent]))",
+        f"#{side}",
+    )
+
+
+def number(text):
+    return float(text.replace("−", "-"))
+
+
+def test_the_keyboard_reaches_steps_and_tokens(token_page, browser):
+    path, table = token_page
+    browser.open(path, fragment="#step=0&sample=2")
+    assert "Step 0 (1 of 3" in text_of(browser, "label[for=step]")
+    slider = browser.driver.find_element(By.ID, "step")
+    slider.send_keys(Keys.ARROW_RIGHT)
+    assert "Step 10 (2 of 3" in text_of(browser, "label[for=step]")
+    browser.driver.find_element(By.CSS_SELECTOR, "#left .token[tabindex='0']").send_keys(Keys.HOME)
+    for position in range(3):
+        if position:
+            browser.driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+        row = table.query("step == 10 and sample == 2 and token == @position").iloc[0]
+        for name in ("e_retain", "e_unlearn", "weight"):
+            assert number(shown(browser)[name]) == pytest.approx(row[name], rel=0.01, abs=0.005)
+        change = number(shown(browser)["change of log-probability"])
+        assert change == pytest.approx(row["logp"] - row["logp_ref"], abs=0.02)
+    focused = browser.driver.switch_to.active_element
+    assert focused.get_attribute("aria-pressed") == "true"
+    assert focused.value_of_css_property("outline-style") != "none"
+
+
+def test_colours_show_the_sign_and_numbers_need_no_pointer(token_page, browser):
+    path, table = token_page
+    browser.open(path, fragment="#step=0&sample=1&colour=e_retain")
+    rows = table.query("step == 0 and sample == 1").sort_values("token")
+    marks = browser.run(
+        "return [...document.querySelectorAll('#left .token')].map((t) =>"
+        " [getComputedStyle(t).backgroundColor, t.getAttribute('aria-label'), t.title])"
+    )
+    for (colour, label, title), value in zip(marks, rows["e_retain"], strict=True):
+        red, _, blue = map(int, colour.removeprefix("rgb(").removesuffix(")").split(","))
+        assert (red > blue) == (value < 0) or abs(value) < 0.05
+        assert number(label.rpartition(" ")[2]) == pytest.approx(value, rel=0.01, abs=0.005)
+        assert title.rpartition(" ")[2] == label.rpartition(" ")[2]
+    browser.run("document.querySelector('#left details').open = true")
+    cells = "#left details tbody tr"
+    browser.driver.implicitly_wait(2)
+    assert len(browser.driver.find_elements(By.CSS_SELECTOR, cells)) == len(TEXTS)
+
+
+def test_two_runs_side_by_side_and_a_step_that_one_lacks(token_page, browser):
+    browser.open(token_page[0], fragment="#cell=0&other=1&step=20&sample=0")
+    assert "ga + none" in text_of(browser, "#left h3")
+    assert "Not measured at step 20" in text_of(browser, "#right")
+    assert "diverged" in text_of(browser, "#right")
+    browser.open(token_page[0], fragment="#cell=0&other=2&step=20&sample=0&colour=weight")
+    assert "has no weights" in text_of(browser, "#right")
+    assert "missing" in browser.run("return document.querySelector('#right .token').className")
+
+
+def test_the_lists_are_sorted_and_lead_to_their_sample(token_page, browser):
+    path, table = token_page
+    browser.open(path, fragment="#cell=0&step=10&sample=0")
+    sums = table.query("step == 10").groupby("sample")["e_retain"].sum().sort_values()
+    rows = browser.driver.find_elements(By.CSS_SELECTOR, "#worst-samples tbody tr")
+    values = [number(row.find_elements(By.TAG_NAME, "td")[0].text) for row in rows]
+    assert values == pytest.approx(sums.tolist(), rel=0.01, abs=0.01)
+    rows[0].find_element(By.TAG_NAME, "button").click()
+    assert text_of(browser, "#question").startswith(f"Sample {sums.index[0]} ")
+    tokens_shown = browser.driver.find_elements(By.CSS_SELECTOR, "#worst-tokens tbody tr")
+    first = number(tokens_shown[0].find_elements(By.TAG_NAME, "td")[0].text)
+    assert first == pytest.approx(table.query("step == 10")["e_retain"].min(), rel=0.01)
+
+
+def test_texts_of_the_data_stay_texts(token_page, browser):
+    browser.open(token_page[0])
+    assert browser.run("return document.querySelectorAll('img, main b').length") == 0
+    assert "<img src=x onerror=alert(1)>" in text_of(browser, "#question")
+    assert "<b>forty</b>" in text_of(browser, "#left .tokens")
+
+
+def column(browser, number_of_column):
+    return browser.run(
+        "return [...document.querySelectorAll('#table-1 tbody tr')].filter((r) => !r.hidden)"
+        ".map((r) => r.children[arguments[0]].innerText)",
+        number_of_column,
+    )
+
+
+def test_tables_sort_as_numbers_and_filter(tables_page, browser):
+    browser.open(tables_page)
+    head = browser.driver.find_elements(By.CSS_SELECTOR, "#table-1 th button")
+    head[1].send_keys(Keys.ENTER)
+    assert column(browser, 1) == ["−2.5", "9", "10", "–"]
+    head[1].click()
+    assert column(browser, 1) == ["10", "9", "−2.5", "–"], "what is missing stays last"
+    head[0].click()
+    assert column(browser, 0) == ["<b>po</b>", "ga", "npo", "rmu"]
+    browser.driver.find_element(By.CSS_SELECTOR, "input[type=search]").send_keys("npo")
+    assert column(browser, 0) == ["npo"]
+    assert "1 of 4 rows" in text_of(browser, "#table-1-count")
+
+
+def test_the_overview_answers_and_shows_gaps(overview_page, browser):
+    browser.open(overview_page)
+    text = text_of(browser, "body")
+    assert "ga most: it raises the risk on the forget set by 9 nats" in text
+    assert "npo harms least" in text and "never: npo" in text
+    assert "diverged" in text and "“␣<b>x”" in text
+    assert "nan" not in text.lower().replace("nano", "")
+    assert browser.run("return document.querySelectorAll('main b').length") == 0

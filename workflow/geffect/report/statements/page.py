@@ -1,0 +1,48 @@
+"""The table of statements for readers."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from geffect.report.statements.verdict import ALL_SPLITS, CHANGE, GEFFECT, number
+
+HEADING = {GEFFECT: "by G-effects", CHANGE: "by the attributed change of risk"}
+
+
+def measured(row: pd.Series) -> str:
+    """The value of a claim's quantity, its interval, and what the claim wants."""
+    if math.isnan(row["value"]):
+        return "–"
+    text = number(row["value"])
+    if not math.isnan(row["low"]):
+        text += f" [{number(row['low'])}, {number(row['high'])}] over {row['interval']}"
+    return f"{text} (wanted: {row['wanted']})"
+
+
+def markdown(table: pd.DataFrame, caption: str) -> str:
+    """The verdicts of every (model, split) at a glance, and below them why.
+
+    Args:
+        table: as `statements.table` returns.
+        caption: plain text.
+    """
+    lines = [caption, ""]
+    for (model, split), rows in table.groupby(["model", "split"], sort=False):
+        lines += [f"## {model}, {split if split != ALL_SPLITS else 'all splits'}", ""]
+        lines += ["| | statement | by G-effects | by the attributed change of risk |"]
+        lines += ["|--:|---|---|---|"]
+        for statement, of in rows.groupby("statement"):
+            verdicts = of.groupby("by")["verdict"].first()
+            name = of["name"].iloc[0]
+            lines.append(f"| {statement} | {name} | {verdicts[GEFFECT]} | {verdicts[CHANGE]} |")
+        lines.append("")
+        for row in rows.to_dict("records"):
+            place = f"{row['statement']}{row['part']}, {HEADING[row['by']]}"
+            lines.append(
+                f"- **{place}**: {row['claim']}. *{row['part_verdict']}*: "
+                f"{measured(pd.Series(row))}; {row['reason']}."
+            )
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,221 @@
+"""Statement 8: retain objectives raise e_r and cost little removal; KL is the best of the three."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from geffect.names import (
+    NO_REGULARIZER,
+    OBJECTIVE,
+    PROBE,
+    REGULARIZER,
+    RETAIN,
+    UNLEARN,
+)
+from geffect.report.statements.comparisons import common_rise, median_over
+from geffect.report.statements.runs import RISE, Runs
+from geffect.report.statements.verdict import CHANGE, GEFFECT, CannotTell, Claim, Value
+
+NAME = "Retain objectives raise e_r and cost little removal; KL is the best of the three"
+ALL, BEST = ("nll", "kl", "rr"), "kl"
+Quantity = Callable[[Runs], Mapping[int, Value]]
+
+
+def _median(
+    runs: Runs, quantity: Callable[[str, str, int, str], float], probes: bool
+) -> Mapping[int, Value]:
+    """The median of a quantity of (objective, regularizer, seed, term) over runs, by seed."""
+    found: dict[int, list[tuple[str, float]]] = {}
+    why = []
+    for objective, regularizer, term in runs.regularized():
+        if regularizer == NO_REGULARIZER and not probes:
+            continue
+        name = f"{objective}+{regularizer}" if regularizer != NO_REGULARIZER else term
+        try:
+            seeds = runs.seeds((objective, regularizer))
+        except CannotTell as error:
+            why.append(str(error))
+            continue
+        for seed in seeds:
+            try:
+                value = quantity(objective, regularizer, seed, term)
+            except CannotTell as error:
+                why.append(str(error))
+                continue
+            found.setdefault(seed, []).append((name, value))
+    if not found:
+        raise CannotTell("; ".join(dict.fromkeys(why)) or "no run with a regularizer")
+    return {
+        seed: Value(median_over(values, "").value, facts={"runs": len(values)})
+        for seed, values in found.items()
+    }
+
+
+def _cosine(dataset: str) -> Quantity:
+    def quantity(runs: Runs) -> Mapping[int, Value]:
+        return _median(
+            runs,
+            lambda o, r, seed, term: runs.mean_cosine(o, r, seed, dataset, term),
+            probes=True,
+        )
+
+    return quantity
+
+
+def _undone(dataset: str) -> Quantity:
+    """The share of what the objective did to a risk that the regularizer undid."""
+
+    def quantity(runs: Runs) -> Mapping[int, Value]:
+        def share(objective: str, regularizer: str, seed: int, term: str) -> float:
+            own = runs.change(objective, regularizer, seed, dataset, OBJECTIVE)
+            if own < RISE:
+                raise CannotTell(
+                    f"the objective of {objective}+{regularizer} raised the risk of {dataset} by "
+                    f"{own:+.2g} nats only"
+                )
+            return -runs.change(objective, regularizer, seed, dataset, REGULARIZER) / own
+
+        return _median(runs, share, probes=False)
+
+    return quantity
+
+
+def _sources(runs: Runs) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
+    """Objectives that all three retain objectives are there for: family -> (regularizer, term)."""
+    own: dict[str, dict[str, tuple[str, str]]] = {}
+    probed: dict[str, dict[str, tuple[str, str]]] = {}
+    for objective, regularizer, term in runs.regularized():
+        variant = term.removeprefix(PROBE) if regularizer == NO_REGULARIZER else regularizer
+        of = probed if regularizer == NO_REGULARIZER else own
+        family = runs.family(REGULARIZER, variant)
+        of.setdefault(objective, {}).setdefault(family, (regularizer, term))
+    for source in (own, probed):
+        for objective, families in source.items():
+            if set(ALL) <= set(families):
+                yield objective, {name: families[name] for name in ALL}
+
+
+def _kl_by_geffect(runs: Runs) -> Mapping[int, Value]:
+    found: dict[int, list[float]] = {}
+    for objective, families in _sources(runs):
+        for seed in runs.seeds(*((objective, r) for r, _ in families.values())):
+            means = {
+                name: runs.mean_cosine(objective, r, seed, RETAIN, term)
+                for name, (r, term) in families.items()
+            }
+            best = max(mean for name, mean in means.items() if name != BEST)
+            found.setdefault(seed, []).append(means[BEST] - best)
+    return _means(found)
+
+
+def _kl_by_change(runs: Runs) -> Mapping[int, Value]:
+    found: dict[int, list[float]] = {}
+    for objective, families in _sources(runs):
+        if NO_REGULARIZER in {r for r, _ in families.values()}:
+            continue
+        for seed in runs.seeds(*((objective, r) for r, _ in families.values())):
+            curves = {
+                name: runs.curve(objective, r, seed, None) for name, (r, _) in families.items()
+            }
+            rise = common_rise(curves)
+            harms = {name: curve.harm_at(rise) for name, curve in curves.items()}
+            best = min(harm for name, harm in harms.items() if name != BEST)
+            found.setdefault(seed, []).append((best - harms[BEST]) / rise)
+    return _means(found)
+
+
+def _means(found: Mapping[int, list[float]]) -> Mapping[int, Value]:
+    if not found:
+        raise CannotTell(
+            "the grid has no objective with all three of NLL, KL and RR (or their probes)"
+        )
+    return {
+        seed: Value(float(np.mean(values)), facts={"objectives": len(values)})
+        for seed, values in found.items()
+    }
+
+
+CLAIMS = (
+    (
+        Claim(
+            8,
+            "a",
+            GEFFECT,
+            "the retain objective's own e_r is positive",
+            "mean over the run of the retain objective's cosine of e_r, the median over runs with "
+            "one and probes",
+            threshold=0,
+            margin=0.05,
+        ),
+        _cosine(RETAIN),
+    ),
+    (
+        Claim(
+            8,
+            "a",
+            CHANGE,
+            "the retain objective undoes harm",
+            "share of the objective's rise of R_r that the retain objective took back, by "
+            "attribution over the run, the median over runs with one",
+            threshold=0.1,
+            margin=0.05,
+        ),
+        _undone(RETAIN),
+    ),
+    (
+        Claim(
+            8,
+            "b",
+            GEFFECT,
+            "the retain objective hardly works against removal",
+            "mean over the run of the retain objective's cosine of e_u, the median over runs with "
+            "one and probes",
+            threshold=0.1,
+            margin=0.05,
+            above=False,
+        ),
+        _cosine(UNLEARN),
+    ),
+    (
+        Claim(
+            8,
+            "b",
+            CHANGE,
+            "the retain objective costs little removal",
+            "share of the objective's rise of R_u that the retain objective took back, by "
+            "attribution over the run, the median over runs with one",
+            threshold=0.1,
+            margin=0.05,
+            above=False,
+        ),
+        _undone(UNLEARN),
+    ),
+    (
+        Claim(
+            8,
+            "c",
+            GEFFECT,
+            "KL's e_r is greater than those of NLL and RR",
+            "mean over the run of KL's cosine of e_r, less the greater of those of NLL and RR; the "
+            "mean over objectives that all three are there for",
+            threshold=0,
+            margin=0.05,
+        ),
+        _kl_by_geffect,
+    ),
+    (
+        Claim(
+            8,
+            "c",
+            CHANGE,
+            "at an equal rise of R_u, R_r has risen less with KL than with NLL or RR",
+            "lesser change of R_r with NLL or RR less that with KL (measured), where R_u has risen "
+            "by as much as all three runs reach, divided by that rise; the mean over objectives",
+            threshold=0,
+            margin=0.05,
+        ),
+        _kl_by_change,
+    ),
+)

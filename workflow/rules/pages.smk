@@ -1,0 +1,118 @@
+"""Pages to look at: HTML files that need no network.
+
+overview    all tables, risks, figures and token pages -> report/{index,answers,tables}.html
+token_page  the cells of one (model, split), D_u, the tokenizer -> report/{model}/{split}/tokens.html
+"""
+
+import yaml
+
+from geffect.report import pages
+
+# What each table is for: what to look for, and what not to conclude.
+TABLE_CAPTIONS = dict(
+    main="Unlearning and retention at the end of every run, means over seeds. Look for rows that are low on unlearn and high on retain, as retain_model is. Do not rank objectives by end points alone: they stop at different depths of forgetting.",
+    statements="What the paper says, judged twice. Look at the reason beside a verdict. Do not read 'does not hold' as a refutation of the paper: it is about this run.",
+    utility="The nine parts of model utility: which of them a run loses. Their harmonic mean hides which.",
+    privacy="Memorization and membership inference. An AUC near 0.5 says that this attack fails, not that no attack succeeds.",
+    attribution="Which term of the loss, and which component, changed a risk over the run, in nats. An attribution, not a counterfactual.",
+    metrics="Every metric with its 95% interval over rows. Seeds are not in these intervals.",
+    geffect="Cumulated G-effects. Signs by component; sizes do not compare objectives, and with AdamW they are not what the run did.",
+    provenance="What made every row: commit, hashes of code, settings and weights, versions, host, times.",
+)
+
+
+def first_original(wildcards):
+    """The original model of the first seed, whose tokenizer all cells share."""
+    return fill(
+        f"{MODEL}/model",
+        model=wildcards.model,
+        corpus="full",
+        seed=cells_of(wildcards.model, wildcards.split)[0].seed,
+    )
+
+
+def cells_here(name):
+    """An input function: a table of every cell of one (model, split)."""
+    return lambda w: per_cell(f"{CELL}/{name}.parquet", model=w.model, split=w.split)
+
+
+rule token_page:
+    input:
+        training=cells_here("training"),
+        tokens=if_asked("tokens", cells_here("tokens")),
+        instances=if_asked("instances", cells_here("instances")),
+        rows=f"{ROOT}/data/{{split}}.parquet",
+        tokenizer=first_original,
+    output:
+        page=report(
+            f"{ROOT}/report/{{model}}/{{split}}/tokens.html",
+            caption="../report/tokens.rst",
+            category="Tokens",
+            labels={"model": "{model}", "split": "{split}"},
+        ),
+        worst=f"{ROOT}/report/{{model}}/{{split}}/tokens.parquet",
+        record=f"{ROOT}/report/{{model}}/{{split}}/tokens.json",
+    log:
+        f"{ROOT}/logs/token_page/{{model}}_{{split}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/token_page/{{model}}_{{split}}.tsv"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        cells=lambda w: [list(cell) for cell in cells_of(w.model, w.split)],
+        limit_mb=config["report"]["tokens_page_mb"],
+        seed=config["report"]["seed"],
+        code=hashed("token_page"),
+        templates=pages.version(),
+    script:
+        "../scripts/token_page.py"
+
+
+rule overview:
+    input:
+        tables=[
+            *(path for path in table_files() if path.endswith(".csv")),
+            f"{ROOT}/tables/statements.csv",
+        ],
+        risk=per_cell(f"{CELL}/risk.parquet"),
+        figures=figure_folders(),
+        tokens=[
+            f"{ROOT}/report/{model}/{split}/tokens.html"
+            for model, split in model_splits()
+        ],
+        worst=[
+            f"{ROOT}/report/{model}/{split}/tokens.parquet"
+            for model, split in model_splits()
+        ],
+    output:
+        page=f"{ROOT}/report/index.html",
+        answers=report(
+            f"{ROOT}/report/answers.html",
+            caption="../report/answers.rst",
+            category="Answers",
+            labels={"page": "answers and statements"},
+        ),
+        tables=report(
+            f"{ROOT}/report/tables.html",
+            caption="../report/tables.rst",
+            category="Tables",
+            labels={"table": "all, to sort and search"},
+        ),
+        record=f"{ROOT}/report/record.json",
+    log:
+        f"{ROOT}/logs/overview.log",
+    benchmark:
+        f"{ROOT}/benchmarks/overview.tsv"
+    conda:
+        "../../envs/report.yaml"
+    params:
+        run=config["run"],
+        places=[list(place) for place in model_splits()],
+        captions=TABLE_CAPTIONS,
+        configuration=lambda w: yaml.safe_dump(
+            dict(config), sort_keys=False, allow_unicode=True
+        ),
+        code=hashed("overview"),
+        templates=pages.version(),
+    script:
+        "../scripts/overview.py"

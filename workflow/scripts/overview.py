@@ -1,0 +1,52 @@
+"""Rule overview: the first page of a run, and all its tables on one page."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from geffect import files, frames
+from geffect.jobs import context, provenance
+from geffect.report.pages import overview, tables
+
+
+def main(inputs, output, params, wildcards, log):
+    with context.job("overview", log):
+        csvs = {Path(path).stem: pd.read_csv(path) for path in inputs.tables}
+        here = Path(output.page).parent
+
+        def link(path):
+            return Path(os.path.relpath(path, here)).as_posix()
+
+        places = [tuple(place) for place in params.places]
+        rows = overview.answers(
+            csvs["main"],
+            pd.concat([frames.read(path) for path in inputs.risk]),
+            pd.concat([frames.read(path) for path in inputs.worst]),
+        )
+        figures = {
+            place: [(link(path), path.stem) for path in sorted(Path(folder).glob("*.png"))]
+            for place, folder in zip(places, inputs.figures, strict=True)
+        }
+        tokens = dict(zip(places, map(link, inputs.tokens), strict=True))
+        more = [(link(output.tables), "all tables, to sort; configuration and provenance")]
+        judged = csvs["statements"]
+        # The second one is for a report that has figures and other pages beside it.
+        for path, given in (
+            (output.page, (figures, tokens, more)),
+            (output.answers, ({}, {}, [])),
+        ):
+            files.write_text(overview.page(params.run, rows, judged, *given), path)
+        shown = [
+            (name, params.captions.get(name, ""), frame)
+            for name, frame in sorted(
+                csvs.items(), key=lambda of: [*params.captions, of[0]].index(of[0])
+            )
+        ]
+        files.write_text(tables.page(params.run, shown, params.configuration), output.tables)
+        files.write_json(provenance.made_with(params, wildcards), output.record)
+        context.log.info("wrote %s and %s", output.page, output.tables)
+
+
+if "snakemake" in globals():
+    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])
