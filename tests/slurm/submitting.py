@@ -118,7 +118,7 @@ class Submitted(Checkout):
         work = self.path(f"work/unlearn/nano-phi_forget10_{cell}_seed3")
         return max((int(p.name[5:]) for p in work.glob("step-*[0-9]")), default=0)
 
-    def at_work(self, cell: str, step: int, seconds=180) -> dict:
+    def at_work(self, cell: str, step: int, seconds=900) -> dict:
         """The record of the living job of a cell, once it has left a state of at least a step."""
         deadline = time.monotonic() + seconds
         while True:
