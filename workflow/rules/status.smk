@@ -146,33 +146,22 @@ def cell_rows():
     ]
 
 
+def split_rows(name, rule):
+    """The rows of a rule that makes something of every (model, split)."""
+    # In a line: at the start of one, `report` is a word of Snakemake's own.
+    keys = [dict(model=model, split=split) for model, split in model_splits()]
+    return [row(name, *key.values(), report=stage(rule, **key)) for key in keys]
+
+
 def report_rows():
-    """The tables, the statements, and the figures of every (model, split)."""
-    return (
-        [
-            row("tables", report=stage("tables")),
-            row("statements", report=stage("statements")),
-            row("overview", report=stage("overview")),
-        ]
-        + [
-            row(
-                "figures",
-                model,
-                split,
-                report=stage("figures", model=model, split=split),
-            )
-            for model, split in model_splits()
-        ]
-        + [
-            row(
-                "tokens",
-                model,
-                split,
-                report=stage("token_page", model=model, split=split),
-            )
-            for model, split in model_splits()
-        ]
-    )
+    """The tables, the statements, the overview, the figures and pages of every (model, split)."""
+    return [
+        row("tables", report=stage("tables")),
+        row("statements", report=stage("statements")),
+        row("overview", report=stage("overview")),
+        *split_rows("figures", "figures"),
+        *split_rows("tokens", "token_page"),
+    ]
 
 
 def groups():
