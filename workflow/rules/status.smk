@@ -26,6 +26,7 @@ KINDS = dict(
     evaluate_reference="reference",
     tables="the tables",
     figures="the figures",
+    overview="the figures",
 )
 
 
@@ -33,7 +34,7 @@ def record_of(job):
     """The record of a job's settings and code among its results; None where it makes no results."""
     if job.rule.name not in KINDS:
         return None
-    if job.rule.name == "figures":
+    if job.rule.name in ("figures", "overview"):
         return f"{job.output.figures}/record.json"
     return job.output.get("record") or job.output.get("provenance")
 
@@ -144,10 +145,13 @@ def cell_rows():
 
 
 def report_rows():
-    """The tables, and the figures of every (model, split)."""
-    return [row("tables", report=stage("tables"))] + [
+    """The tables, the figures of every (model, split), and those of the run."""
+    rows = [row("tables", report=stage("tables"))] + [
         row("figures", model, split, report=stage("figures", model=model, split=split))
         for model, split in model_splits()
+    ]
+    return rows + [
+        row("overview", report=stage("overview")) for _ in overview_folders()
     ]
 
 
@@ -184,7 +188,14 @@ def summary(files):
             f"cumulated:       {ROOT}/tables/geffect.csv; how all was made: provenance.csv",
         ]
     for title, found in (
-        ("figures", [f"{path}/*.pdf (.png)" for path in made("*", "figures")]),
+        (
+            "figures",
+            [
+                f"{path}/*.pdf (.png, captions.md)"
+                for path in there
+                if path in (*figure_folders(), *overview_folders())
+            ],
+        ),
         ("G-effects", made("geffect.parquet", "cells")),
         ("metrics", made("metrics.parquet", "cells")),
         ("unlearning", made("provenance.json", "cells")),
