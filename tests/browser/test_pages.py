@@ -112,7 +112,9 @@ def overview_page(tmp_path, rng):
         ]
     )
     rows = overview.answers(main, risk, worst)
-    figures = {("m", "s"): [(f"../{n}.png", n) for n in ("compare_none", "geffect_ga")]}
+    figures = {
+        ("m", "s"): [(f"../{n}.png", n, "a caption") for n in ("compare_none", "geffect_ga")]
+    }
     page = overview.page("r", rows, judged, figures, {("m", "s"): "tokens.html"}, [])
     path = folder / "index.html"
     path.write_text(page, encoding="utf-8")

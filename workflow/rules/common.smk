@@ -21,12 +21,30 @@ from geffect.report import registry
 
 # --- The configuration, checked as a whole.
 
+
+def check_published():
+    """Checks the file of published numbers, if one is named."""
+    if path := config["report"]["published"]:
+        # Only here: it imports pandas, which a plan does not need otherwise.
+        from geffect.report import published
+        from geffect.report.tables.main import VALUES
+
+        known = dict(
+            model=config["models"],
+            split=SPLITS,
+            objective=config["objectives"],
+            regularizer=[NO_REGULARIZER, *config["regularizers"]],
+        )
+        published.read(path, VALUES, known)
+
+
 use_given(config, snakemake_internals.given(workflow))
 try:
     CONFIG = Config(config)
     CONFIG.selected()
     if workflow.is_main_process:
         CONFIG.check_files()
+        check_published()
 except GeffectError as error:
     absent = (
         snakemake_internals.reads_configfile(workflow)
@@ -54,8 +72,14 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
-TABLES = registry.catalogue(registry.TABLE)
-FIGURES = registry.catalogue(registry.FIGURE)
+# --- Tables and figures, as their files declare them.
+
+try:
+    TABLES = registry.asked(registry.catalogue(registry.TABLE), config["report"])
+    DRAWN = registry.catalogue(registry.FIGURE, tuple(config["report"]["figures"]))
+except GeffectError as error:
+    raise WorkflowError(str(error)) from None
+FIGURES, OF_RUN = registry.of_splits(DRAWN), registry.of_run(DRAWN)
 
 # --- Paths.
 
@@ -270,11 +294,6 @@ def measure_hash(wildcards):
 # --- The grid: every cell, every reference model, and what is made of them.
 
 
-def cells_of(model, split):
-    """The cells of one (model, split)."""
-    return [cell for cell in CONFIG.cells if (cell.model, cell.split) == (model, split)]
-
-
 def per_cell(pattern, **fixed):
     """A pattern filled in for every cell of the grid (those that match `fixed`)."""
     return [
@@ -307,6 +326,11 @@ def model_splits():
 def figure_folders():
     """A folder of figures for every (model, split)."""
     return [f"{ROOT}/figures/{model}/{split}" for model, split in model_splits()]
+
+
+def run_figure_folders():
+    """The folder of the figures over the whole run, if there are any."""
+    return [f"{ROOT}/run_figures"] if OF_RUN else []
 
 
 def table_files():
@@ -354,6 +378,8 @@ def report_inputs(catalogue):
                     evaluation_records=per_cell(f"{CELL}/evaluation.json", **fixed),
                     reference_records=per_reference(f"{REFERENCE}/evaluation.json"),
                 )
+            elif name in registry.OUTSIDE:
+                found[name] = config["report"][name]
             elif path := made_by_cells(name):
                 found[name] = per_cell(path, **fixed)
         if "metrics" in names:
@@ -363,15 +389,52 @@ def report_inputs(catalogue):
     return inputs
 
 
+def cells_like(wildcards):
+    """The cells of a (model, split), or of the run where the wildcards name none."""
+    return [
+        cell
+        for cell in CONFIG.cells
+        if all(
+            getattr(cell, key) == wildcards.get(key, getattr(cell, key))
+            for key in ("model", "split")
+        )
+    ]
+
+
 def variants_of(wildcards):
-    """The variants of a (model, split), in order: name of the objective, hyper-parameters."""
-    found = dict.fromkeys(
-        cell.objective for cell in cells_of(wildcards.model, wildcards.split)
-    )
-    return {
-        name: CONFIG.loss(OBJECTIVE, name, wildcards.split, wildcards.model)
-        for name in found
-    }
+    """The variants of a (model, split), or of the run: name of the objective, hyper-parameters."""
+    found = {}
+    for cell in cells_like(wildcards):
+        found.setdefault(
+            cell.objective,
+            CONFIG.loss(OBJECTIVE, cell.objective, cell.split, cell.model),
+        )
+    return found
+
+
+def drawn_figures(wildcards):
+    """Name of a figure's files -> its declaration, and what it is drawn of."""
+    cells = [vars(cell) for cell in cells_like(wildcards)]
+    catalogue = FIGURES if wildcards.get("model") else OF_RUN
+    return registry.drawn(catalogue, cells, variants_of(wildcards))
+
+
+def captions_of(wildcards):
+    """Name of a figure's files -> what to look for in it."""
+    found = drawn_figures(wildcards)
+    return {name: declared.caption for name, (declared, _) in found.items()}
+
+
+def category_of_figure(wildcards):
+    """Where a figure stands in the report."""
+    declared, _ = drawn_figures(wildcards)[wildcards.figure]
+    return declared.category
+
+
+def labels_of_figure(wildcards):
+    """What a figure is called in the report."""
+    declared, group = drawn_figures(wildcards)[wildcards.figure]
+    return dict(figure=declared.title, of=group or "all")
 
 
 def statement_files():
@@ -409,6 +472,7 @@ def all_targets():
         *statement_files(),
         *page_files(),
         *figure_folders(),
+        *run_figure_folders(),
         *per_cell(f"{CELL}/geffect.parquet"),
         *per_cell(f"{CELL}/metrics.parquet"),
     ]

@@ -8,18 +8,6 @@ import yaml
 
 from geffect.report import pages
 
-# What each table is for: what to look for, and what not to conclude.
-TABLE_CAPTIONS = dict(
-    main="Unlearning and retention at the end of every run, means over seeds. Look for rows that are low on unlearn and high on retain, as retain_model is. Do not rank objectives by end points alone: they stop at different depths of forgetting.",
-    statements="What the paper says, judged twice. Look at the reason beside a verdict. Do not read 'does not hold' as a refutation of the paper: it is about this run.",
-    utility="The nine parts of model utility: which of them a run loses. Their harmonic mean hides which.",
-    privacy="Memorization and membership inference. An AUC near 0.5 says that this attack fails, not that no attack succeeds.",
-    attribution="Which term of the loss, and which component, changed a risk over the run, in nats. An attribution, not a counterfactual.",
-    metrics="Every metric with its 95% interval over rows. Seeds are not in these intervals.",
-    geffect="Cumulated G-effects. Signs by component; sizes do not compare objectives, and with AdamW they are not what the run did.",
-    provenance="What made every row: commit, hashes of code, settings and weights, versions, host, times.",
-)
-
 
 def first_original(wildcards):
     """The original model of the first seed, whose tokenizer all cells share."""
@@ -27,7 +15,7 @@ def first_original(wildcards):
         f"{MODEL}/model",
         model=wildcards.model,
         corpus="full",
-        seed=cells_of(wildcards.model, wildcards.split)[0].seed,
+        seed=cells_like(wildcards)[0].seed,
     )
 
 
@@ -59,7 +47,7 @@ rule token_page:
     conda:
         "../../envs/report.yaml"
     params:
-        cells=lambda w: [list(cell) for cell in cells_of(w.model, w.split)],
+        cells=lambda w: [list(cell) for cell in cells_like(w)],
         limit_mb=config["report"]["tokens_page_mb"],
         seed=config["report"]["seed"],
         code=hashed("token_page"),
@@ -108,7 +96,12 @@ rule overview:
     params:
         run=config["run"],
         places=[list(place) for place in model_splits()],
-        captions=TABLE_CAPTIONS,
+        captions={
+            **{name: declared.caption for name, declared in TABLES.items()},
+            "statements": "What the paper says, judged twice. Look at the reason beside a verdict. "
+            "'Does not hold' is no refutation of the paper: it is about this run.",
+        },
+        notes={name: declared.caption for name, declared in FIGURES.items()},
         configuration=lambda w: yaml.safe_dump(
             dict(config), sort_keys=False, allow_unicode=True
         ),

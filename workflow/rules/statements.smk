@@ -6,7 +6,7 @@ statements  every cell's geffect, risk, training log and instances -> tables/sta
 
 def used_variants(model, split):
     """The resolved objectives and regularizers of the cells of one (model, split), and probes."""
-    cells = cells_of(model, split)
+    cells = cells_like(dict(model=model, split=split))
     names = {
         OBJECTIVE: dict.fromkeys(cell.objective for cell in cells),
         REGULARIZER: dict.fromkeys(

@@ -29,6 +29,7 @@ KINDS = dict(
     token_page="the token page",
     overview="the overview",
     figures="the figures",
+    run_figures="the figures of the run",
 )
 
 
@@ -36,7 +37,7 @@ def record_of(job):
     """The record of a job's settings and code among its results; None where it makes no results."""
     if job.rule.name not in KINDS:
         return None
-    if job.rule.name == "figures":
+    if job.rule.name in ("figures", "run_figures"):
         return f"{job.output.figures}/record.json"
     return job.output.get("record") or job.output.get("provenance")
 
@@ -162,6 +163,9 @@ def report_rows():
         *split_rows("figures", "figures"),
         *split_rows("tokens", "token_page"),
     ]
+    return rows + [
+        row("run_figures", report=stage("run_figures")) for _ in run_figure_folders()
+    ]
 
 
 def groups():
@@ -197,7 +201,14 @@ def summary(files):
             f"cumulated:       {ROOT}/tables/geffect.csv; how all was made: provenance.csv",
         ]
     for title, found in (
-        ("figures", [f"{path}/*.pdf (.png)" for path in made("*", "figures")]),
+        (
+            "figures",
+            [
+                f"{path}/*.pdf (.png, captions.md)"
+                for path in there
+                if path in (*figure_folders(), *run_figure_folders())
+            ],
+        ),
         ("G-effects", made("geffect.parquet", "cells")),
         ("metrics", made("metrics.parquet", "cells")),
         ("unlearning", made("provenance.json", "cells")),

@@ -18,6 +18,11 @@ def main(inputs, output, params, wildcards, log):
         def link(path):
             return Path(os.path.relpath(path, here)).as_posix()
 
+        def note(figure):
+            """The caption of the figure's kind, whose name it begins with."""
+            kinds = [k for k in params.notes if figure == k or figure.startswith(f"{k}_")]
+            return params.notes[max(kinds, key=len)]
+
         places = [tuple(place) for place in params.places]
         rows = overview.answers(
             csvs["main"],
@@ -25,7 +30,10 @@ def main(inputs, output, params, wildcards, log):
             pd.concat([frames.read(path) for path in inputs.worst]),
         )
         figures = {
-            place: [(link(path), path.stem) for path in sorted(Path(folder).glob("*.png"))]
+            place: [
+                (link(path), path.stem, note(path.stem))
+                for path in sorted(Path(folder).glob("*.png"))
+            ]
             for place, folder in zip(places, inputs.figures, strict=True)
         }
         tokens = dict(zip(places, map(link, inputs.tokens), strict=True))

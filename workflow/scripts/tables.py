@@ -19,7 +19,7 @@ def main(inputs, output, params, wildcards, log):
         for warning in warnings:
             context.log.warning(warning)
         folder = Path(output.record).parent
-        for declaration in registry.catalogue(registry.TABLE).values():
+        for declaration in registry.chosen(registry.TABLE, params.tables).values():
             for path in writing.save(declaration, results, folder, [*params.notes, *warnings]):
                 context.log.info("wrote %s", path)
         files.write_json(provenance.made_with(params, wildcards), output.record)

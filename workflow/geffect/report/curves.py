@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
+from matplotlib.scale import SymmetricalLogScale
 from matplotlib.ticker import MaxNLocator, NullLocator
+
+from geffect.names import CELL
 
 STEP_LABEL = "step (optimiser updates)"
 SIDES = {
@@ -55,49 +58,89 @@ def line(axes: Axes, rows: pd.DataFrame, value: str, label: str, style: Mapping)
         )
 
 
-def set_limits(panels: Mapping[tuple[str, str], Axes], drawn: pd.DataFrame) -> None:
-    """Scale the panels to all rows `drawn`, in this block or another.
+def cumulated_change(risk: pd.DataFrame) -> pd.DataFrame:
+    """The measured change of risk from the start of every run up to each of its steps.
 
-    The cosine's axis is symmetric; that of e is linear, or symlog where it spans decades.
+    Args:
+        risk: rows of one term and component, with the keys CELL, `dataset`, `step` and
+            `measured_change` up to the next step.
+
+    Returns:
+        The same rows with `change` (nats), 0 at the first step.
     """
-    start, end = drawn["step"].min(), drawn["step"].max()
-    beyond = 0.03 * max(end - start, 1)
+    if risk.empty:
+        return risk
+    rows = risk.sort_values("step", kind="stable")
+    runs = rows.groupby([*CELL, "dataset"], sort=False)["measured_change"]
+    # A missing change makes all that follows unknown, not zero.
+    after = runs.transform(lambda values: values.shift(fill_value=0).cumsum(skipna=False))
+    return rows.assign(change=after)
+
+
+def scale_steps(axes: Axes, steps: pd.Series) -> None:
+    """Room for all steps, with ticks at whole numbers."""
+    beyond = 0.03 * max(steps.max() - steps.min(), 1)
+    axes.set_xlim(steps.min() - beyond, steps.max() + beyond)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+
+
+def scale_values(axes: Axes, values: pd.Series, kind: str = "") -> None:
+    """Scales a panel to values: kind "cosine" symmetrically; others linearly, or by powers of ten
+    (linear about zero) where they span decades.
+    """
+    values = values.astype("float64")
+    values = values[np.isfinite(values)]
+    threshold = None if kind == "cosine" else _linear_threshold(values)
+    if kind == "cosine":
+        reach = next((limit for limit in (0.1, 0.2, 0.5) if values.abs().max() < limit), 1)
+        axes.set_ylim(-1.08 * reach, 1.08 * reach)
+        axes.set_yticks(np.linspace(-reach, reach, 5))
+    elif threshold is None:
+        axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
+        locator = axes.yaxis.get_major_locator()
+        assert isinstance(locator, MaxNLocator)
+        locator.set_params(nbins=5)
+        lowest, highest = min(values.min(), 0), max(values.max(), 0)
+        margin = 0.06 * (highest - lowest)
+        if margin > 0:
+            axes.set_ylim(lowest - margin, highest + margin)
+    else:
+        symlog(axes, "y", values, threshold)
+
+
+def set_limits(panels: Mapping[tuple[str, str], Axes], drawn: pd.DataFrame) -> None:
+    """Scales panels by (dataset, value) to all rows `drawn`, in this block or another."""
     for (dataset, value), axes in panels.items():
-        axes.set_xlim(start - beyond, end + beyond)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-        values = drawn.loc[drawn["dataset"].eq(dataset), value].astype("float64")
-        values = values[np.isfinite(values)]
-        threshold = _linear_threshold(values) if value == "geffect" else None
-        if value == "cosine":
-            reach = next((limit for limit in (0.1, 0.2, 0.5) if values.abs().max() < limit), 1)
-            axes.set_ylim(-1.08 * reach, 1.08 * reach)
-            axes.set_yticks(np.linspace(-reach, reach, 5))
-        elif threshold is None:
-            axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
-            locator = axes.yaxis.get_major_locator()
-            assert isinstance(locator, MaxNLocator)
-            locator.set_params(nbins=5)
-            lowest, highest = min(values.min(), 0), max(values.max(), 0)
-            margin = 0.06 * (highest - lowest)
-            if margin > 0:
-                axes.set_ylim(lowest - margin, highest + margin)
-        else:
-            _symlog(axes, values, threshold)
+        scale_steps(axes, drawn["step"])
+        scale_values(axes, drawn.loc[drawn["dataset"].eq(dataset), value], value)
 
 
-def _symlog(axes: Axes, values: pd.Series, threshold: float) -> None:
-    axes.set_yscale("symlog", linthresh=threshold, linscale=1)
+def symlog(axes: Axes, side: str, values: pd.Series, threshold: float, ticks: int = 5) -> None:
+    """Scales the axis of a side, "x" or "y", to values: linear within ± the threshold, by powers
+    of ten beyond it; `ticks` bounds their number, but for the zero.
+    """
     lowest, highest = min(values.min(), -threshold / 4), max(values.max(), threshold / 4)
-    axes.set_ylim(2 * lowest, 2 * highest)
+    axis = axes.xaxis if side == "x" else axes.yaxis
+    axes.set(
+        **{
+            f"{side}scale": SymmetricalLogScale(axis, linthresh=threshold, linscale=1),
+            f"{side}lim": (2 * lowest, 2 * highest),
+        }
+    )
     # With linscale 1 the ends of the linear part are as far from 0 as a decade is high.
     first = round(np.log10(threshold))
     below = np.log10(max(-lowest / threshold, 1)) + 1
     above = np.log10(max(highest / threshold, 1)) + 1
-    stride = int(np.ceil((below + above) / 5))
+    stride = int(np.ceil((below + above) / ticks))
     powers = 10.0 ** np.arange(first + stride - 1, first + max(below, above), stride)
-    ticks = np.concatenate([-powers[::-1], [0], powers])
-    axes.set_yticks(ticks[(ticks >= 2 * lowest) & (ticks <= 2 * highest)])
-    axes.yaxis.set_minor_locator(NullLocator())
+    places = np.concatenate([-powers[::-1], [0], powers])
+    axis.set_ticks(places[(places >= 2 * lowest) & (places <= 2 * highest)])
+    axis.set_minor_locator(NullLocator())
+
+
+def decade(size: float) -> float:
+    """The power of ten at or below a size; 1 for 0."""
+    return float(10 ** np.floor(np.log10(size))) if size > 0 else 1.0
 
 
 def _linear_threshold(values: pd.Series) -> float | None:
@@ -106,4 +149,4 @@ def _linear_threshold(values: pd.Series) -> float | None:
     if sizes.empty or sizes.max() < 100 * sizes.quantile(0.25):
         return None
     # Five decades a side are as many as a panel has room to label.
-    return float(10 ** np.floor(np.log10(max(sizes.quantile(0.1), sizes.max() / 1e5))))
+    return decade(max(sizes.quantile(0.1), sizes.max() / 1e5))

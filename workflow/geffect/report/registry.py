@@ -7,13 +7,15 @@ its path, declares as literals
 - `CAPTION`: what to look for, and what not to conclude;
 - `CATEGORY`: where it stands in the report;
 - `READS`: the frames that it looks at, by their names in `results.Results`: tables of the cells
-  (`geffect`, `risk`, ...), `records`, or other tables of the report (figures only);
+  (`geffect`, `risk`, ...), `records`, files of `OUTSIDE`, or other tables of the report (figures
+  only);
 
 a table also
 
 - `FORMATS`: some of "csv", "md", "tex"; with "md" or "tex" it may define `COLUMNS`, the look of its
   columns (`writing.Column` by name);
-- `table(results)`: the frame, or None where the configuration does not ask for it;
+- `MARK_BEST`, if the best numbers are to be marked;
+- `table(results)`: the frame;
 
 and a figure
 
@@ -27,7 +29,7 @@ and a figure
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -52,6 +54,9 @@ OF_CELLS = (
 )
 """What may be read of every cell; the metrics of the reference models stand among the metrics."""
 RECORDS = "records"
+OUTSIDE = ("published",)
+"""Files that the section `report` of a configuration names, or not; without one, what reads it is
+not made."""
 FORMATS = ("csv", "md", "tex")
 RUN, SPLIT, VARIANT, OBJECTIVE, SWEEP, REGULARIZER = PER = (
     "run",
@@ -96,9 +101,12 @@ class Declaration:
     per: str
 
     def draw(self, results: Any, group: str | None = None) -> Any:
-        """The figure (`matplotlib.figure.Figure`) of some `results.Results`."""
+        """The figure (of matplotlib) of some `results.Results`, in the common style."""
+        from geffect.report import style
+
         draw = self.module().draw
-        return draw(results) if group is None else draw(results, group)
+        with style.context():
+            return draw(results) if group is None else draw(results, group)
 
     def module(self) -> ModuleType:
         """The imported file.
@@ -141,7 +149,7 @@ def read(path: Path, kind: str) -> Declaration:
         if not isinstance(literals[name], str) or not literals[name].strip():
             raise ConfigError(f"{path}: {name} must be a text; write one")
     tables = [p.stem for p in _paths(TABLE)] if kind == FIGURE else []
-    known = {"READS": [*OF_CELLS, RECORDS, *tables], "FORMATS": FORMATS}
+    known = {"READS": [*OF_CELLS, RECORDS, *OUTSIDE, *tables], "FORMATS": FORMATS}
     for name, entries in known.items():
         if not isinstance(literals[name], list | tuple):
             raise ConfigError(f"{path}: {name} must be a list")
@@ -192,6 +200,28 @@ def catalogue(kind: str, further: tuple[str, ...] = ()) -> dict[str, Declaration
     return found
 
 
+def chosen(
+    kind: str, names: Iterable[str], further: tuple[str, ...] = ()
+) -> dict[str, Declaration]:
+    """Those of the catalogue that have some names."""
+    known = catalogue(kind, further)
+    return {name: known[name] for name in names}
+
+
+def asked(declared: Mapping[str, Declaration], given: Mapping[str, Any]) -> dict[str, Declaration]:
+    """Those whose files of `OUTSIDE` are given.
+
+    Args:
+        declared: a catalogue.
+        given: name of a file of `OUTSIDE` -> its path, if there is one.
+    """
+    return {
+        name: declaration
+        for name, declaration in declared.items()
+        if all(given.get(read) for read in declaration.reads if read in OUTSIDE)
+    }
+
+
 def sweeps(variants: Mapping[str, Mapping]) -> dict[str, list[str]]:
     """Objective -> its variants, for those that have several.
 
@@ -209,16 +239,26 @@ def families(variants: Mapping[str, Mapping]) -> dict[str, list[str]]:
     return found
 
 
+def of_run(figures: Mapping[str, Declaration]) -> dict[str, Declaration]:
+    """Those that are drawn once, from all cells of a run."""
+    return {name: declared for name, declared in figures.items() if declared.per == RUN}
+
+
+def of_splits(figures: Mapping[str, Declaration]) -> dict[str, Declaration]:
+    """Those that are drawn for every (model, split)."""
+    return {name: declared for name, declared in figures.items() if declared.per != RUN}
+
+
 def drawn(
     figures: Mapping[str, Declaration],
     cells: Sequence[Mapping[str, Any]],
     variants: Mapping[str, Mapping],
 ) -> dict[str, tuple[Declaration, str | None]]:
-    """The figures of one (model, split) by the names of their files.
+    """The figures of one (model, split), or of a run, by the names of their files.
 
     Args:
-        figures: the catalogue; figures of the whole run are left out.
-        cells: the keys of the cells of the (model, split).
+        figures: the catalogue, or the part of it that is to be drawn.
+        cells: the keys of the cells.
         variants: as for `sweeps`.
 
     Returns:
@@ -227,7 +267,8 @@ def drawn(
     Raises:
         ConfigError: two figures would have the same name.
     """
-    groups = {
+    groups: dict[str, list] = {
+        RUN: [None],
         SPLIT: [None],
         VARIANT: list(dict.fromkeys(cell["objective"] for cell in cells)),
         OBJECTIVE: list(families(variants)),

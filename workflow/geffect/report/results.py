@@ -1,6 +1,8 @@
 """What tables and figures look at: the frames of some cells, read when they are asked for."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -46,7 +48,8 @@ class Results:
     def here(self) -> str:
         """The models and splits of the cells, for titles."""
         names = [dict.fromkeys(cell[key] for cell in self.cells) for key in ("model", "split")]
-        return ", ".join("/".join(map(str, found)) for found in names)
+        # With a space at which lines are not broken.
+        return ",\N{NO-BREAK SPACE}".join("/".join(map(str, found)) for found in names)
 
     def frame(self, name: str, **where: Any) -> pd.DataFrame:
         """The rows of a frame, of all cells with their keys; empty where there is none.
@@ -71,6 +74,10 @@ class Results:
                 self._read[key] = self._of_cells(name, where)
         return self._read[key]
 
+    def path(self, name: str) -> Path:
+        """The file of a name of `registry.OUTSIDE`."""
+        return Path(self._paths[name])
+
     def _of_cells(self, name: str, where: Mapping[str, Any]) -> pd.DataFrame:
         pairs = list(self._pairs(self.cells, name))
         if name == "metrics":
@@ -93,6 +100,55 @@ class Results:
         places = {(cell["model"], cell["split"]) for cell in self.cells}
         here = [pair in places for pair in zip(table["model"], table["split"], strict=True)]
         return table[here]
+
+    def objective(self, variant: str) -> str:
+        """The objective that a variant is a setting of; its own name where nothing is known."""
+        return Path(str(self.variants.get(variant, {}).get("name", variant))).stem
+
+    def families(self) -> dict[str, list[str]]:
+        """Objective -> its variants among the cells, that which stands for it first: the one of
+        its name, else the first one of the configuration.
+        """
+        found: dict[str, list[str]] = {}
+        for variant in dict.fromkeys(cell["objective"] for cell in self.cells):
+            found.setdefault(self.objective(variant), []).append(variant)
+        return {
+            objective: sorted(names, key=lambda name: name != objective)
+            for objective, names in found.items()
+        }
+
+    def having(self, **where: Any) -> list[dict]:
+        """The cells that have some values of their keys."""
+        return [c for c in self.cells if all(c[key] == value for key, value in where.items())]
+
+    def names(self, key: str, **where: Any) -> list[str]:
+        """The values of a key among the cells that have some values of others, in their order."""
+        return list(dict.fromkeys(cell[key] for cell in self.having(**where)))
+
+    def gaps(self, name: str, **where: Any) -> list[str]:
+        """What a reader of a figure has to know about cells without numbers, a text for each.
+
+        Args:
+            name: of the frame that is drawn.
+            where: the cells that are drawn, by their keys.
+        """
+        frame = self.frame(name)
+        there = set(frame[CELL].itertuples(index=False, name=None)) if len(frame) else set()
+        diverged = self.diverged_steps()
+        cells = self.having(**where)
+        found, seeds = [], Counter(tuple(c[key] for key in CELL[:-1]) for c in cells)
+        for cell in cells:
+            run = f"{cell['objective']}+{cell['regularizer']} seed {cell['seed']}"
+            step = diverged.get((cell["objective"], cell["regularizer"], cell["seed"]))
+            if step is not None:
+                found.append(f"{run} diverged at step {step}")
+            elif tuple(cell[key] for key in CELL) not in there:
+                found.append(f"{run} is missing")
+        most = max(seeds.values(), default=0)
+        for (_, _, objective, regularizer), number in seeds.items():
+            if number < most:
+                found.append(f"{objective}+{regularizer} has {number} of {most} seeds")
+        return found
 
     def status(self) -> pd.DataFrame:
         """CELL and `status` of each cell: ok, diverged (by its training log), or missing."""

@@ -6,36 +6,51 @@ none stays open when a caller forgets it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
-import seaborn
+from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
 
-BLUE, ORANGE, GREEN, VERMILION, PINK, BROWN = seaborn.color_palette("colorblind").as_hex()[:6]
-PALETTE = [BLUE, VERMILION, GREEN, PINK, ORANGE, BROWN, "#000000"]
+# Okabe and Ito's colours, which colour-blind readers can tell apart; of the warm ones only two.
+BLUE, VERMILION, GREEN, PURPLE, SKY, AMBER = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+)
+BLACK, GREY = "#000000", "#8a8a8a"
+PALETTE = [BLUE, VERMILION, GREEN, PURPLE, BLACK, SKY, AMBER]
 COMPONENT_STYLE = {
-    "embed": {"color": ORANGE, "marker": "v"},
+    "embed": {"color": SKY, "marker": "v"},
     "shallow": {"color": VERMILION, "marker": "o"},
     "middle": {"color": GREEN, "marker": "s"},
     "deep": {"color": BLUE, "marker": "D"},
-    "lm": {"color": PINK, "marker": "^"},
+    "lm": {"color": PURPLE, "marker": "^"},
 }
 LINE_STYLES = ["-", "--", ":", "-."]
 FILL_STYLES = ["full", "none", "left", "bottom", "right", "top"]
 SHAPES = ["o", "s", "^", "D", "v", "P", "X", "h"]
 WIDTH = 5.5  # inches: the text width of the ICLR style, so that fonts print at their size
 PAGE_HEIGHT = 8.7
+SMALL = 6.2  # the least size of type that can be read in print
+GAP = "#8b1a1a"
 STYLE: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 7.5,
@@ -44,7 +59,7 @@ STYLE: dict[RcKeyType, Any] = {
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "legend.fontsize": 7,
-    "figure.titlesize": 9,
+    "figure.titlesize": 8.5,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -65,6 +80,11 @@ STYLE: dict[RcKeyType, Any] = {
 METADATA = {".pdf": {"CreationDate": None}, ".png": {}, ".svg": {"Date": None}}
 
 
+def context() -> AbstractContextManager[None]:
+    """The settings in which every figure is drawn and saved."""
+    return matplotlib.rc_context(STYLE)
+
+
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:
     """Write a figure to each path (.pdf, .png at 200 dpi, .svg).
 
@@ -77,7 +97,7 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
     for path in files:
         if path.suffix not in METADATA:
             raise ValueError(f"cannot write {path}: expected one of {', '.join(METADATA)}")
-    with matplotlib.rc_context(STYLE):
+    with context():
         for path in files:
             figure.savefig(path, dpi=200, metadata=METADATA[path.suffix])
 
@@ -97,29 +117,102 @@ def new_figure(height: float, title: str) -> Figure:
     layout = ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.05)
     figure = Figure(figsize=(WIDTH, height), layout=layout)
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontweight="bold")
+    figure.suptitle("\n".join(textwrap.wrap(title, 78, break_on_hyphens=False)), fontweight="bold")
     return figure
+
+
+def gap(axes: Axes, why: str) -> None:
+    """Says in an otherwise empty panel why it is empty."""
+    text = "\n".join(textwrap.wrap(why, 34))
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=GAP, transform=axes.transAxes)
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def note(figure: Figure, lines: Iterable[str], colour: str = "#555555") -> None:
+    """Says below everything, in small print, what is missing or how a number was made.
+
+    The figure grows by the height of the text.
+    """
+    wrapped = [part for line in lines for part in textwrap.wrap(line, 118)]
+    if not wrapped:
+        return
+    room = len(wrapped) * SMALL * 1.3 / 72 + 0.03
+    whole = figure.get_figheight() + room
+    figure.set_figheight(whole)
+    bottom = room / whole
+    # What is laid out must leave this strip alone.
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(rect=(0, bottom, 1, 1 - bottom))
+    figure.text(
+        0.02,
+        0.02 / whole,
+        "\n".join(wrapped),
+        fontsize=SMALL,
+        color=GAP,
+        va="bottom",
+        in_layout=False,
+    )
+
+
+def note_gaps(figure: Figure, gaps: Sequence[str], more: Iterable[str] = ()) -> None:
+    """Lists below the panels which cells have no numbers, or not to the end."""
+    shown = "; ".join(gaps[:8]) + (f"; and {len(gaps) - 8} more" if len(gaps) > 8 else "")
+    lines = [f"Gaps: {shown}."] if gaps else []
+    note(figure, [*lines, *more], GAP if gaps else "#555555")
+
+
+def series(position: int) -> dict[str, Any]:
+    """The look of the line at a position among others of unordered names."""
+    return {
+        "color": PALETTE[position % len(PALETTE)],
+        "linestyle": LINE_STYLES[position // len(PALETTE) % len(LINE_STYLES)],
+        "marker": SHAPES[position % len(SHAPES)],
+        "linewidth": 1.2,
+    }
+
+
+def shades(number: int) -> list[str]:
+    """Colours of an ordered set, from the least to the greatest."""
+    places = np.linspace(0, 0.88, max(number, 2))[:number]
+    return [to_hex(colour) for colour in colormaps["viridis"](places)]
 
 
 def laid_out(figure: Figure) -> Figure:
     """Fix the layout, so that every file format gets the same one."""
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
     # The first pass lays out with tick labels that its own result changes.
-    figure.draw_without_rendering()
-    figure.draw_without_rendering()
+    engine.execute(figure)
+    engine.execute(figure)
+    rect = engine.get()["rect"]
+    for legend in figure.legends:
+        # Legends stand outside of what is laid out, at the edge of the figure: above the note.
+        legend.set_bbox_to_anchor(rect, transform=figure.transFigure)
     figure.set_layout_engine("none")
     return figure
 
 
 def legend_below(figure: Figure, panels: Iterable[Axes], columns: int) -> None:
-    """One legend for all panels, below them; a label that several have stands once."""
+    """One legend for all panels, below them, in as many columns as fit but no more than given; a
+    label that several panels have stands once.
+    """
     handles: dict[str, Artist] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(
-        handles.values(),
-        handles.keys(),
-        loc="outside lower center",
-        ncols=columns,
-        handlelength=2.6,
-    )
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for number in range(min(columns, len(handles)), 0, -1):
+        legend = figure.legend(
+            handles.values(),
+            handles.keys(),
+            loc="outside lower center",
+            ncols=number,
+            handlelength=2.4,
+            columnspacing=1.4,
+        )
+        if legend.get_window_extent(renderer).width <= figure.bbox.width or number == 1:
+            return
+        legend.remove()

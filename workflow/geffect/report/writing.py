@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from geffect import files
-from geffect.names import CELL
+from geffect.names import CELL, REFERENCES
 
 if TYPE_CHECKING:
     from geffect.report.registry import Declaration
@@ -35,6 +35,7 @@ ABBREVIATIONS = {
 }
 
 MISSING = "–"
+_ENDS = ("sd", "low", "high")
 # A LaTeX table that is wider than the text of a plain `article` is split. In points, for 8 pt type
 # (Computer Modern, rounded up), the gap between two columns included.
 WIDTH, GAP, POINTS = 345, 6, 4.75
@@ -97,7 +98,8 @@ def save(
         files.write_text(frame.to_csv(index=False), paths["csv"])
     else:
         caption = " ".join([declaration.caption, *notes])
-        write(frame, **paths, caption=caption, columns=getattr(module, "COLUMNS", {}))
+        look = getattr(module, "COLUMNS", {})
+        write(frame, **paths, caption=caption, columns=look, mark_best=hasattr(module, "MARK_BEST"))
     return list(paths.values())
 
 
@@ -108,6 +110,7 @@ def write(
     tex: str | Path,
     caption: str,
     columns: Mapping[str, Column],
+    mark_best: bool = False,
 ) -> None:
     """Write a table for programs (CSV) and for readers (markdown, LaTeX).
 
@@ -121,6 +124,8 @@ def write(
         csv, md, tex: files to write, in folders that exist.
         caption: plain text.
         columns: how columns are shown; those that are not named keep their names.
+        mark_best: whether to mark the best and second best numbers of every model and split, by
+            the arrows of their headings, reference models aside.
 
     Raises:
         ValueError: a text column would not be read back as it is (such as the name `null`).
@@ -130,12 +135,15 @@ def write(
     _refuse_lossy_text(frame, text)
     files.write_text(text, csv)
     shown = _for_readers(frame, columns)
-    markdown = shown.to_markdown(
+    marks = best(frame, columns) if mark_best else {}
+    marked = _marked(shown, columns, marks, "**{}**", "*{}*")
+    markdown = marked.to_markdown(
         index=False, disable_numparse=True, colalign=_alignment(frame, shown)
     )
     caption = f"{caption} {_legend(shown)}".strip()
     files.write_text(f"{caption}\n\n{markdown}\n", md)
-    latex = _latex(shown, _alignment(frame, shown), caption, f"tab:{Path(tex).stem}")
+    latex_marks = {(place[0], columns[place[1]].header): mark for place, mark in marks.items()}
+    latex = _latex(shown, _alignment(frame, shown), caption, f"tab:{Path(tex).stem}", latex_marks)
     files.write_text(latex, tex)
 
 
@@ -157,20 +165,66 @@ def _for_readers(frame: pd.DataFrame, known: Mapping[str, Column]) -> pd.DataFra
         if name == "status" and "n_seeds" in frame:
             texts = [_status(*pair) for pair in zip(frame["status"], frame["n_seeds"], strict=True)]
         else:
-            spread = frame.get(f"{name}_sd", pd.Series(np.nan, frame.index))
             form = known.get(name, Column(name)).form
-            texts = [_with_spread(form, *pair) for pair in zip(frame[name], spread, strict=True)]
+            extra = [frame.get(f"{name}_{end}", pd.Series(np.nan, frame.index)) for end in _ENDS]
+            if f"{name}_sd" in frame:  # the interval is another table's
+                extra[1:] = [extra[0] * np.nan] * 2
+            texts = [_with_ends(form, *row) for row in zip(frame[name], *extra, strict=True)]
         columns[known.get(name, Column(name)).header] = texts
     return pd.DataFrame(columns, dtype=object)
 
 
 def _visible(frame: pd.DataFrame) -> list[str]:
-    return [name for name in frame if not (name.endswith("_sd") and name[:-3] in frame)]
+    def belongs(name: str) -> bool:
+        stem, _, end = name.rpartition("_")
+        return end in _ENDS and stem in frame
+
+    return [name for name in frame if not belongs(name)]
 
 
-def _with_spread(form: str, value: Any, spread: float) -> str:
+def _with_ends(form: str, value: Any, spread: float, low: float, high: float) -> str:
     text = _text(form, value)
-    return text if pd.isna(spread) else f"{text} ± {_text(form, spread, digits=2)}"
+    if not pd.isna(spread):
+        return f"{text} ± {_text(form, spread, digits=2)}"
+    if pd.isna(low) or pd.isna(high):
+        return text
+    return f"{text} [{_text(form, low)}, {_text(form, high)}]"
+
+
+def best(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[tuple[int, str], int]:
+    """(row, column) -> 0 for the best numbers and 1 for the second best of a model and split.
+
+    Numbers that look the same to readers are equally good. Columns without an arrow at the end of
+    their heading have none, nor has a group with a single number.
+    """
+    found = {}
+    cells = frame[~frame["objective"].isin(REFERENCES)]
+    for _, rows in cells.groupby(["model", "split"], sort=False):
+        for name, column in columns.items():
+            wanted = {"↑": -1, "↓": 1}.get(column.header[-1:])
+            if wanted is None or name not in rows:
+                continue
+            values = rows[name][np.isfinite(rows[name].astype("float64"))]
+            seen = {i: float(_text(column.form, v).replace("−", "-")) for i, v in values.items()}
+            ranks = sorted({wanted * value for value in seen.values()})
+            if len(ranks) > 1:
+                for index, value in seen.items():
+                    if (rank := ranks.index(wanted * value)) < 2:
+                        found[int(str(index)), name] = rank
+    return found
+
+
+def _marked(
+    shown: pd.DataFrame,
+    columns: Mapping[str, Column],
+    marks: Mapping[tuple[int, str], int],
+    *patterns: str,
+) -> pd.DataFrame:
+    marked = shown.copy()
+    for (index, name), rank in marks.items():
+        header = columns[name].header
+        marked.loc[index, header] = patterns[rank].format(marked.loc[index, header])
+    return marked
 
 
 def _text(form: str, value: Any, digits: int = 4) -> str:
@@ -203,7 +257,13 @@ def _legend(shown: pd.DataFrame) -> str:
     return f"{'; '.join(known)}." if known else ""
 
 
-def _latex(shown: pd.DataFrame, alignment: list[str], caption: str, label: str) -> str:
+def _latex(
+    shown: pd.DataFrame,
+    alignment: list[str],
+    caption: str,
+    label: str,
+    marks: Mapping[tuple[int, str], int],
+) -> str:
     parts = _parts(shown)
     lines = ["% needs \\usepackage{booktabs}"]
     for number, columns in enumerate(parts, start=1):
@@ -217,14 +277,20 @@ def _latex(shown: pd.DataFrame, alignment: list[str], caption: str, label: str) 
             rf"\setlength{{\tabcolsep}}{{{GAP / 2:g}pt}}",
             rf"\caption{{{text.translate(LATEX)}}}",
             rf"\label{{{label if number == 1 else f'{label}-{number}'}}}",
-            _tabular(shown[columns], sides),
+            _tabular(shown[columns], sides, marks),
             r"\end{table*}",
         ]
     return "\n".join([*lines, ""])
 
 
-def _tabular(shown: pd.DataFrame, alignment: list[str]) -> str:
+def _tabular(
+    shown: pd.DataFrame, alignment: list[str], marks: Mapping[tuple[int, str], int]
+) -> str:
     escaped = shown.map(lambda text: text.translate(LATEX))
+    for (index, header), rank in marks.items():
+        if header in escaped:
+            text = escaped.loc[index, header]
+            escaped.loc[index, header] = rf"\{('textbf', 'underline')[rank]}{{{text}}}"
     headers = {}
     for name, side in zip(shown, alignment, strict=True):
         stacked = r"\\".join(line.translate(LATEX) for line in _lines(name))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -23,77 +22,69 @@ from geffect.report.results import Results
 
 TITLE = "What changed the risks"
 CAPTION = (
-    "Bars add up to the black line, the measured change of each risk. They attribute it to "
-    "terms and components; they do not say what would have happened without one of them."
+    "Bars add up to the black line, the measured change of each risk. They attribute it to terms "
+    "and components; they do not say what would have happened without one of them."
 )
 CATEGORY = "Change of risk"
-READS = ["risk"]
+READS = ["risk", "training"]
 PER = "variant"
 
 TERM_STYLE = {
-    OBJECTIVE: {"color": style.BLUE},
-    REGULARIZER: {"color": style.ORANGE},
-    DECAY: {"color": style.PINK},
-    UNEXPLAINED: {"color": "#bbbbbb"},
+    OBJECTIVE: {"color": "#5b5b5b"},
+    REGULARIZER: {"color": style.AMBER},
+    DECAY: {"color": style.PURPLE},
+    UNEXPLAINED: {"color": "#d0d0d0"},
 }
 SIDES = {UNLEARN: "forget set (wanted: up)", RETAIN: "retained data (wanted: not up)"}
 
 
 def draw(results: Results, variant: str) -> Figure:
-    """`change_over_steps` of one variant."""
-    rows = results.frame("risk")
-    title = f"{variant}: what changed the risks ({results.here})"
-    return change_over_steps(rows[rows["objective"].eq(variant)], title)
+    """A row of panels per regularizer: either data set, split by term and by component.
 
-
-def change_over_steps(risk: pd.DataFrame, title: str) -> Figure:
-    """Draw how the risks of one objective's runs changed, and which term and part did it.
-
-    One row of panels per regularizer: the forget set and the retained data, each split by term and
-    by component. Bars stand at the measured steps and are summed from the start of the run; those
-    above zero raise the risk. The black line is the measured change, which the bars add up to (by
-    term with the grey rest, which the prediction leaves unexplained). Means over seeds.
-
-    Args:
-        risk: rows of one model, split and objective: `regularizer`, `seed`, `step`, `term`,
-            `dataset`, `component`, `predicted_change`, `measured_change`.
-        title: of the whole figure.
-
-    Raises:
-        ValueError: the frame has no interval between two steps, or more than one objective.
+    Bars stand at the measured steps and are summed from the start of the run; those above zero
+    raise the risk. The black line is the measured change, which the bars add up to (with the light
+    rest, which the prediction leaves unexplained). Means over seeds.
     """
-    style.one_of_each(risk, ["model", "split", "objective"])
-    if not risk["predicted_change"].notna().any():
-        raise ValueError("nothing to draw: no row has a change up to the next step")
-    regularizers = list(dict.fromkeys(risk["regularizer"]))
-    with matplotlib.rc_context(style.STYLE):
-        figure = style.new_figure(0.9 + 1.75 * len(regularizers), title)
-        grid = figure.subplots(len(regularizers), 4, squeeze=False, sharex=True)
-        for row, regularizer in enumerate(regularizers):
-            rows = risk[risk["regularizer"].eq(regularizer)]
-            for side, (dataset, wanted) in enumerate(SIDES.items()):
-                chosen = rows[rows["dataset"].eq(dataset)]
-                by_term = chosen[chosen["component"].eq(TOTAL)]
-                by_part = chosen[
-                    ~chosen["component"].isin([TOTAL]) | chosen["term"].eq(UNEXPLAINED)
-                ]
-                by_part = by_part[by_part["component"].isin([*COMPONENTS, TOTAL])]
-                parts = by_part["component"].where(by_part["term"].ne(UNEXPLAINED), UNEXPLAINED)
-                panels = grid[row, 2 * side], grid[row, 2 * side + 1]
-                _bars(panels[0], by_term, by_term["term"], TERM_STYLE)
-                styles = {**style.COMPONENT_STYLE, UNEXPLAINED: TERM_STYLE[UNEXPLAINED]}
-                _bars(panels[1], by_part, parts, styles)
+    risk = results.frame("risk")
+    if len(risk):
+        risk = risk[risk["objective"].eq(variant)]
+    regularizers = results.names("regularizer", objective=variant)
+    height = min(1.75, (style.PAGE_HEIGHT - 1) / len(regularizers))
+    title = f"{variant}: which terms and layers moved the risks? ({results.here})"
+    figure = style.new_figure(0.9 + height * len(regularizers), title)
+    grid = figure.subplots(len(regularizers), 4, squeeze=False, sharex=True)
+    for row, regularizer in enumerate(regularizers):
+        rows = risk[risk["regularizer"].eq(regularizer)] if len(risk) else risk
+        for side, (dataset, wanted) in enumerate(SIDES.items()):
+            panels = grid[row, 2 * side], grid[row, 2 * side + 1]
+            if row == 0:
+                panels[0].set_title(f"{wanted}\nby term", loc="left")
+                panels[1].set_title("\nby component", loc="left")
+            if rows.empty or not rows["predicted_change"].notna().any():
                 for axes in panels:
-                    _measured(axes, by_term)
-                panels[1].sharey(panels[0])
-                if row == 0:
-                    panels[0].set_title(f"{wanted}\nby term", loc="left")
-                    panels[1].set_title("\nby component", loc="left")
-            grid[row, 0].set_ylabel(f"regularizer {regularizer}\nchange of risk (nats)")
-        for axes in grid[-1]:
-            axes.set_xlabel("step")
+                    style.gap(axes, "no change: the cell is missing, or was measured once")
+                continue
+            _panels(panels, rows[rows["dataset"].eq(dataset)])
+        grid[row, 0].set_ylabel(f"regularizer {regularizer}\nchange of risk (nats)")
+    for axes in grid[-1]:
+        axes.set_xlabel("step")
+    if any(axes.patches for axes in grid.flat):
         style.legend_below(figure, figure.get_axes(), columns=5)
-        return style.laid_out(figure)
+    style.note_gaps(figure, results.gaps("risk", objective=variant))
+    return style.laid_out(figure)
+
+
+def _panels(panels: tuple[Axes, Axes], rows: pd.DataFrame) -> None:
+    by_term = rows[rows["component"].eq(TOTAL)]
+    rest = rows["term"].eq(UNEXPLAINED)
+    by_part = rows[rows["component"].isin(COMPONENTS) | rest]
+    parts = by_part["component"].where(by_part["term"].ne(UNEXPLAINED), UNEXPLAINED)
+    _bars(panels[0], by_term, by_term["term"], TERM_STYLE)
+    styles = {**style.COMPONENT_STYLE, UNEXPLAINED: TERM_STYLE[UNEXPLAINED]}
+    _bars(panels[1], by_part, parts, styles)
+    for axes in panels:
+        _measured(axes, by_term)
+    panels[1].sharey(panels[0])
 
 
 def _bars(axes: Axes, rows: pd.DataFrame, groups: pd.Series, styles: Mapping) -> None:

@@ -3,21 +3,21 @@
 import textwrap
 from collections.abc import Mapping
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from geffect.names import COMPONENTS, NO_REGULARIZER, TOTAL
+from geffect.names import COMPONENTS, NO_REGULARIZER, OBJECTIVE, TOTAL
 from geffect.report import curves, style
 from geffect.report.results import Results
 
-TITLE = "G-effects over the run"
+TITLE = "G-effects over the run, by component"
 CAPTION = (
-    "Down on D_u is removal; down on D_r is harm. Compare the components, and the "
-    "regularizers on equal axes; compare objectives by the cosine only, since the size of e "
-    "depends on how a loss is scaled."
+    "Down on D_u is removal; down on D_r is harm. Compare the components, and the regularizers, "
+    "which share their axes. Do not compare the size of e between objectives: it depends on how a "
+    "loss is scaled. e is what plain gradient descent would do next; for what AdamW did, see the "
+    "change of risk."
 )
 CATEGORY = "G-effects"
 READS = ["geffect", "training"]
@@ -33,75 +33,52 @@ TERMS = {
 
 
 def draw(results: Results, variant: str) -> Figure:
-    """`geffect_over_steps` of one variant."""
-    rows = results.frame("geffect")
-    diverged = {
-        (r, seed): step for (o, r, seed), step in results.diverged_steps().items() if o == variant
-    }
-    title = f"{variant} ({results.here})"
-    return geffect_over_steps(rows[rows["objective"].eq(variant)], title, diverged)
+    """A block per regularizer: e_u and e_r above, their cosines below.
 
-
-def geffect_over_steps(
-    geffect: pd.DataFrame,
-    title: str,
-    diverged: Mapping[tuple[str, int], int] | None = None,
-) -> Figure:
-    """Draw the G-effects of one objective over its run, whole and by component.
-
-    One block per regularizer, in order of first appearance: e_u and e_r above, their cosines
-    below. Lines are means over seeds, bands run from their least to their greatest value. The
-    scales are the same in all blocks, so that regularizers can be compared.
-
-    Args:
-        geffect: rows of one model, split and objective: `regularizer`, `seed`, `step` (optimiser
-            updates), `term`, `dataset`, `component`, `geffect`, `cosine`.
-        title: of the whole figure.
-        diverged: (regularizer, seed) -> step at which that run diverged.
-
-    Raises:
-        ValueError: the frame has nothing to draw or more than one model, split or objective.
+    Lines are means over seeds, bands run from their least to their greatest value. The scales are
+    the same in all blocks.
     """
-    style.one_of_each(geffect, ["model", "split", "objective"])
-    shown = geffect["component"].isin([TOTAL, *COMPONENTS])
-    geffect = geffect[shown & geffect["term"].isin(["objective", *TERMS])]
-    if geffect.empty:
-        raise ValueError("nothing to draw: no row has one of the terms and components drawn")
-    regularizers = list(dict.fromkeys(geffect["regularizer"]))
-    with matplotlib.rc_context(style.STYLE):
-        panel = min(1.25, (style.PAGE_HEIGHT - 1.3) / len(regularizers) / 2 - 0.2)
-        heights = np.full(len(regularizers), 2 * panel + 0.4)
-        # Only the first block has the panels' titles and only the last one the step label.
-        heights[0] += 0.17
-        heights[-1] += 0.17
-        figure = style.new_figure(heights.sum() + 0.65, title)
-        blocks = figure.subfigures(len(regularizers), 1, squeeze=False, height_ratios=heights)
-        grids = []
-        for block, regularizer in zip(blocks[:, 0], regularizers, strict=True):
-            rows = geffect[geffect["regularizer"].eq(regularizer)]
-            stops = {
-                seed: step for (name, seed), step in (diverged or {}).items() if name == regularizer
-            }
-            block.suptitle(
-                "\n".join(
-                    textwrap.wrap(_block_title(regularizer, stops, rows["seed"].nunique()), 95)
-                ),
-                x=0.01,
-                ha="left",
-                fontsize=8,
-                fontweight="bold",
-            )
-            grids.append(curves.effect_panels(block))
-            for (dataset, value), axes in grids[-1].items():
-                side = rows[rows["dataset"].eq(dataset)]
-                _component_lines(axes, side, value, with_terms=regularizer != NO_REGULARIZER)
-                for step in stops.values():
-                    axes.axvline(step, color="#B22222", linewidth=0.8, linestyle=(0, (4, 2)))
-        curves.label_ends(grids[0], grids[-1])
-        for panels in grids:
-            curves.set_limits(panels, geffect)
-        style.legend_below(figure, figure.get_axes(), columns=4)
-        return style.laid_out(figure)
+    effects = results.frame("geffect")
+    if len(effects):
+        shown = effects["component"].isin([TOTAL, *COMPONENTS]) & effects["objective"].eq(variant)
+        effects = effects[shown & effects["term"].isin([OBJECTIVE, *TERMS])]
+    regularizers = results.names("regularizer", objective=variant)
+    panel = min(1.25, (style.PAGE_HEIGHT - 1.4) / len(regularizers) / 2 - 0.2)
+    heights = np.full(len(regularizers), 2 * panel + 0.4)
+    # Only the first block has the panels' titles and only the last one the step label.
+    heights[0] += 0.17
+    heights[-1] += 0.17
+    title = f"{variant}: down on the left is forgetting, down on the right is harm ({results.here})"
+    figure = style.new_figure(heights.sum() + 0.8, title)
+    blocks = figure.subfigures(len(regularizers), 1, squeeze=False, height_ratios=heights)
+    diverged = results.diverged_steps()
+    grids = []
+    for block, regularizer in zip(blocks[:, 0], regularizers, strict=True):
+        rows = effects[effects["regularizer"].eq(regularizer)] if len(effects) else effects
+        stops = {
+            seed: step
+            for (o, r, seed), step in diverged.items()
+            if (o, r) == (variant, regularizer)
+        }
+        seeds = len(results.having(objective=variant, regularizer=regularizer))
+        heading = "\n".join(textwrap.wrap(_block_title(regularizer, stops, seeds), 95))
+        block.suptitle(heading, x=0.01, ha="left", fontsize=8, fontweight="bold")
+        grids.append(curves.effect_panels(block))
+        for (dataset, value), axes in grids[-1].items():
+            if rows.empty:
+                style.gap(axes, "no G-effects: the cell is missing")
+                continue
+            side = rows[rows["dataset"].eq(dataset)]
+            _component_lines(axes, side, value, with_terms=regularizer != NO_REGULARIZER)
+            for step in stops.values():
+                axes.axvline(step, color=style.GAP, linewidth=0.8, linestyle=(0, (4, 2)))
+    curves.label_ends(grids[0], grids[-1])
+    for regularizer, panels in zip(regularizers, grids, strict=True):
+        if len(effects) and effects["regularizer"].eq(regularizer).any():
+            curves.set_limits(panels, effects)
+    style.legend_below(figure, figure.get_axes(), columns=4)
+    style.note_gaps(figure, results.gaps("geffect", objective=variant))
+    return style.laid_out(figure)
 
 
 def _block_title(regularizer: str, stops: Mapping[int, int], n_seeds: int) -> str:
@@ -115,8 +92,8 @@ def _block_title(regularizer: str, stops: Mapping[int, int], n_seeds: int) -> st
 
 
 def _component_lines(axes: Axes, rows: pd.DataFrame, value: str, with_terms: bool) -> None:
-    objective = rows[rows["term"].eq("objective")]
-    curves.line(axes, objective[objective["component"].eq(TOTAL)], value, "total", TOTAL_STYLE)
+    objective = rows[rows["term"].eq(OBJECTIVE)]
+    curves.line(axes, objective[objective["component"].eq(TOTAL)], value, TOTAL, TOTAL_STYLE)
     for component in COMPONENTS:
         chosen = objective[objective["component"].eq(component)]
         curves.line(axes, chosen, value, component, style.COMPONENT_STYLE[component])

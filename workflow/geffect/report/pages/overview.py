@@ -206,11 +206,15 @@ def shown(text: str) -> str:
     return text.replace("\n", "⏎").replace(" ", "␣") or "∅"
 
 
+Drawn = tuple[str, str, str]
+"""An image: its path relative to the page, its name, and what to look for in it."""
+
+
 def page(
     run: str,
     rows: pd.DataFrame,
     statements: pd.DataFrame,
-    figures: Mapping[tuple[str, str], Sequence[tuple[str, str]]],
+    figures: Mapping[tuple[str, str], Sequence[Drawn]],
     links: Mapping[tuple[str, str], str],
     files: Sequence[tuple[str, str]],
 ) -> str:
@@ -220,7 +224,7 @@ def page(
         run: the run's name.
         rows: as `answers` returns.
         statements: tables/statements.csv.
-        figures: (model, split) -> (path relative to the page, name) of its images.
+        figures: (model, split) -> its images.
         links: (model, split) -> path of its token page, relative to the page.
         files: (path relative to the page, what it is).
     """
@@ -235,8 +239,8 @@ def page(
                 "answers": sentences(of),
                 "rows": [_shown(row) for row in of.to_dict("records")],
                 "statements": _statements(judged),
-                "key_figures": _captioned(drawn, key=True),
-                "figures": _captioned(drawn, key=False),
+                "key_figures": _chosen(drawn, key=True),
+                "figures": _chosen(drawn, key=False),
                 "tokens": links.get((model, split)),
             }
         )
@@ -262,24 +266,11 @@ def _is_key(name: str) -> bool:
     return name.startswith(KEY_FIGURES)
 
 
-def _captioned(drawn: Sequence[tuple[str, str]], key: bool) -> list[tuple[str, str, str]]:
-    """(path, name, note) of the figures that stand on the page or (key False) behind a click."""
-    chosen = [(path, name) for path, name in drawn if _is_key(name) == key]
+def _chosen(drawn: Sequence[Drawn], key: bool) -> list[Drawn]:
+    """The figures that stand on the page, or (key False) behind a click."""
+    chosen = [figure for figure in drawn if _is_key(figure[1]) == key]
     # The runs without a regularizer first.
-    chosen.sort(key=lambda figure: not figure[1].endswith(f"_{NO_REGULARIZER}"))
-    return [
-        (path, name, next((note for start, note in NOTES.items() if name.startswith(start)), ""))
-        for path, name in chosen
-    ]
-
-
-NOTES = {
-    "compare": "Look for cosines of e_r that fall (harm). Raw e does not compare objectives.",
-    "trade_off": "Up and to the left is better. One point is one end point, not the whole run.",
-    "geffect": "Look for the component that e sits in. It says what plain descent would do.",
-    "change": "Bars above zero raise a risk. An attribution: terms share the optimiser.",
-}
-"""Start of a figure's name -> what to look for, and what not to conclude."""
+    return sorted(chosen, key=lambda figure: not figure[1].endswith(f"_{NO_REGULARIZER}"))
 
 
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:

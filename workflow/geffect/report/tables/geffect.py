@@ -8,8 +8,8 @@ from geffect.report.results import Results
 
 TITLE = "Cumulated G-effects"
 CAPTION = (
-    "Σ e over the run, by term, data set and component. Compare signs and shares of one objective; "
-    "its size says nothing about another objective's."
+    "Σ e over the run, by term, data set and component. Compare signs and shares of one "
+    "objective; its size says nothing about another objective's."
 )
 CATEGORY = "G-effects"
 READS = ["geffect"]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from geffect.names import CELL, COMBINED, OBJECTIVE, TOTAL
 from geffect.report.cells import ROW, checked, in_order, refuse_duplicates, wide
@@ -10,10 +11,16 @@ from geffect.report.tables.geffect import cumulated
 from geffect.report.writing import Column
 
 TITLE = "Unlearning and retention"
-CAPTION = "Unlearning and retention."
+CAPTION = (
+    "Unlearning and retention. Bold: the best of a model and split; italic (underlined in LaTeX): "
+    "the second best; reference models aside. Objectives stop at different depths of forgetting, "
+    "so look at both sides of a row. 95% intervals: tables/intervals."
+)
 CATEGORY = "Results"
 READS = ["metrics", "geffect", "risk", "training"]
 FORMATS = ["csv", "md", "tex"]
+
+MARK_BEST = True
 
 # From best to worst: a row over several seeds shows the worst one.
 STATUSES = ["ok", "missing", "diverged"]
@@ -69,8 +76,8 @@ def main_table(
     no finite number for) is averaged over the others; where none is left, it is missing.
 
     Args:
-        metrics: CELL, `metric`, `dataset`, `value`; the reference models are cells of objective
-            `original` or `retain_model`.
+        metrics: CELL, `metric`, `dataset`, `value`, optionally `low` and `high`; the reference
+            models are cells of objective `original` or `retain_model`.
         geffect: as for `cumulated`; the total of the term `combined` is used.
         status: CELL, `status` (ok, diverged, missing). A cell not listed is ok. A cell that is
             ok by this frame but has no finite metric is missing.
@@ -79,7 +86,8 @@ def main_table(
     Returns:
         One row per (model, split, objective, regularizer): these four, the columns `VALUES`
         (means over seeds), each of them with `_sd` (sample standard deviation, missing for a
-        single seed), `n_seeds` (seeds that entered), `status` (the worst over all seeds).
+        single seed), then with `_low` and `_high`, the ends of its 95% interval (`intervals`),
+        `n_seeds` (seeds that entered), `status` (the worst over all seeds).
 
     Raises:
         ValueError: a column is missing, a row appears twice, or a status is unknown.
@@ -104,6 +112,10 @@ def main_table(
     cells["status"] = cells["status"].mask(cells["status"].eq("ok") & ~has_metrics, "missing")
 
     cells = cells.merge(wide(metrics, MAIN_COLUMNS), how="left", on=CELL)
+    for end in {"low", "high"} & set(metrics):
+        ends = wide(metrics.assign(value=metrics[end]), MAIN_COLUMNS)
+        ends = ends.rename(columns={name: f"{name}_{end}" for name in MAIN_COLUMNS})
+        cells = cells.merge(ends, how="left", on=CELL)
     cells = cells.merge(_cumulated_totals(geffect), how="left", on=CELL)
     cells = cells.merge(_changes(pd.DataFrame() if risk is None else risk), how="left", on=CELL)
     enters = cells["status"].eq("ok")
@@ -114,9 +126,40 @@ def main_table(
 
     rows = cells.groupby(ROW, sort=False, dropna=False)
     means = rows[VALUES].mean()
-    spread = rows[VALUES].std(ddof=1).add_suffix("_sd")
+    spread = rows[VALUES].std(ddof=1)
+    ends = intervals(cells, means, spread, rows[VALUES].count())
     worst = rows["status"].max().map(dict(enumerate(STATUSES)))
-    return pd.concat([means, spread, rows["n_seeds"].sum(), worst], axis=1).reset_index()
+    found = [means, spread.add_suffix("_sd"), ends, rows["n_seeds"].sum(), worst]
+    return pd.concat(found, axis=1).reset_index()
+
+
+def intervals(
+    cells: pd.DataFrame, means: pd.DataFrame, spread: pd.DataFrame, number: pd.DataFrame
+) -> pd.DataFrame:
+    """The ends of the 95% intervals: of Student's t over seeds where there are several, else those
+    of the bootstrap over rows, which the evaluation of a single seed comes with.
+
+    Args:
+        cells: a row per cell: ROW, the columns `VALUES`, and `_low` and `_high` of those that have
+            bootstrap intervals.
+        means, spread, number: over the seeds of each row, by ROW: columns `VALUES`.
+
+    Returns:
+        By ROW, `_low` and `_high` of each of `VALUES`; missing where there is neither.
+    """
+    several = number.ge(2)
+    half = spread / np.sqrt(number) * student.ppf(0.975, (number - 1).where(several))
+    found = {}
+    for name in VALUES:
+        for end, sign in (("low", -1), ("high", 1)):
+            column = f"{name}_{end}"
+            ends = (means[name] + sign * half[name]).where(several[name])
+            if column in cells:
+                of_seed = cells[column].where(cells[name].notna())
+                own = of_seed.groupby([cells[key] for key in ROW], sort=False, dropna=False).max()
+                ends = ends.where(several[name], own)
+            found[column] = ends
+    return pd.DataFrame(found)[[f"{name}_{end}" for name in VALUES for end in ("low", "high")]]
 
 
 def _cumulated_totals(geffect: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,10 @@ from geffect.report.results import Results
 from geffect.report.writing import Column
 
 TITLE = "Memorization and membership inference"
-CAPTION = "Memorization and membership inference."
+CAPTION = (
+    "Memorization and membership inference. An AUC near 0.5 says that this attack fails, not that "
+    "no attack succeeds."
+)
 CATEGORY = "Results"
 READS = ["metrics"]
 FORMATS = ["csv", "md", "tex"]

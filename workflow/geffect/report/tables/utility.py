@@ -8,7 +8,9 @@ from geffect.report.results import Results
 from geffect.report.writing import Column
 
 TITLE = "Model Utility and its nine parts"
-CAPTION = "Model Utility and its nine parts."
+CAPTION = (
+    "Model Utility and its nine parts: which of them a run loses, which their harmonic mean hides."
+)
 CATEGORY = "Results"
 READS = ["metrics"]
 FORMATS = ["csv", "md", "tex"]

@@ -1,0 +1,159 @@
+"""Does the G-effect predict the outcome? Effects over whole runs against final metrics."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from geffect.names import CELL, COMBINED, EFFECT_DATASETS, TOTAL, UNEXPLAINED
+from geffect.report import curves, style
+from geffect.report.results import Results
+from geffect.report.tables.geffect import cumulated
+
+TITLE = "Does the G-effect predict the outcome?"
+CAPTION = (
+    "Every dot is a cell that finished. Columns are three readings of the G-effect over the whole "
+    "run: raw e summed up, the mean cosine, and the change of risk attributed to the gradients. ρ "
+    "is Spearman's rank correlation with its 95% bootstrap interval over cells. Raw e mixes "
+    "objectives of different scales, so a weak ρ there is no surprise. Cells of one model, split "
+    "or objective are alike, so intervals are too narrow, and a correlation over objectives does "
+    "not say what happens when one run forgets more."
+)
+CATEGORY = "Outcome"
+READS = ["geffect", "risk", "metrics", "training"]
+PER = "run"
+
+COLUMNS = {
+    "e": "Σ e over the run",
+    "cosine": "mean cosine of e",
+    "change": "attributed change (nats)",
+}
+# Data set -> metric, its data set, its name.
+METRICS = {
+    "unlearn": ("es_exact", "unlearn", "ES on $D_u$ (wanted: low)"),
+    "retain": ("es_exact", "retain", "ES on $D_r$ (wanted: high)"),
+}
+RESAMPLES, SEED, FEWEST = 2000, 0, 5
+
+
+def draw(results: Results) -> Figure:
+    """A row per data set, a column per reading; colours are objectives, shapes regularizers."""
+    figure = style.new_figure(4.2, f"Does the G-effect predict the outcome? ({results.here})")
+    panels = figure.subplots(2, len(COLUMNS), sharey="row")
+    effects = readings(results)
+    metrics = results.frame("metrics")
+    families = results.families()
+    regularizers = results.names("regularizer")
+    for row, dataset in enumerate(EFFECT_DATASETS):
+        metric, of, label = METRICS[dataset]
+        final = metrics
+        if len(metrics):
+            final = metrics[metrics["metric"].eq(metric) & metrics["dataset"].eq(of)]
+        rows = pd.DataFrame()
+        if len(effects) and len(final):
+            rows = effects[effects["dataset"].eq(dataset)].merge(final[[*CELL, "value"]], on=CELL)
+        for axes, (reading, name) in zip(panels[row], COLUMNS.items(), strict=True):
+            symbol = "u" if dataset == "unlearn" else "r"
+            axes.set_xlabel(
+                name.replace("e over", f"$e_{symbol}$ over").replace(" e", f" $e_{symbol}$")
+            )
+            _panel(axes, rows, reading, families, regularizers)
+        panels[row, 0].set_ylabel(label)
+        panels[row, 0].set_ylim(-0.05, 1.05)
+    if any(axes.lines for axes in panels.flat):
+        style.legend_below(figure, panels.flat, columns=7)
+    shapes = ", ".join(
+        f"{_SHAPES[style.SHAPES[n % len(style.SHAPES)]]}: {r}" for n, r in enumerate(regularizers)
+    )
+    style.note_gaps(figure, results.gaps("geffect"), [f"Regularizers are shapes; {shapes}."])
+    return style.laid_out(figure)
+
+
+_SHAPES = {
+    "o": "dot",
+    "s": "square",
+    "^": "triangle",
+    "D": "diamond",
+    "v": "triangle down",
+    "P": "plus",
+    "X": "cross",
+    "h": "hexagon",
+}
+
+
+def readings(results: Results) -> pd.DataFrame:
+    """What the G-effects of whole runs say, of every cell that did not diverge.
+
+    Returns:
+        CELL, `dataset`, and float64, missing where not measured: `e` (Σ e of the term combined),
+        `cosine` (its mean over the measured steps), `change` (nats, of all terms).
+    """
+    effects, risk = results.frame("geffect"), results.frame("risk")
+    keys = [*CELL, "dataset"]
+    if effects.empty:
+        return pd.DataFrame(columns=[*keys, *COLUMNS])
+    totals = effects[effects["term"].eq(COMBINED) & effects["component"].eq(TOTAL)]
+    found = cumulated(totals).set_index(keys)["cumulated"].rename("e").to_frame()
+    found["cosine"] = totals.groupby(keys)["cosine"].mean()
+    found["change"] = np.nan
+    if len(risk):
+        terms = risk[risk["component"].eq(TOTAL) & risk["term"].ne(UNEXPLAINED)]
+        found["change"] = terms.groupby(keys)["predicted_change"].sum(min_count=1)
+    status = results.status()
+    done = status[status["status"].ne("diverged")][CELL]
+    return found.reset_index().merge(done, on=CELL)
+
+
+def correlation(x: pd.Series, y: pd.Series) -> tuple[float, float, float]:
+    """Spearman's ρ, and the ends of its 95% bootstrap interval over the pairs; missing where one
+    of the two is constant.
+    """
+    rng = np.random.default_rng(SEED)
+    pairs = np.array([x, y], dtype="float64")
+    if len(np.unique(pairs[0])) < 2 or len(np.unique(pairs[1])) < 2:
+        return (float("nan"),) * 3
+    drawn = rng.integers(pairs.shape[1], size=(RESAMPLES, pairs.shape[1]))
+    ranks = [pd.DataFrame(values[drawn]).rank(axis=1).to_numpy() for values in pairs]
+    centred = [r - r.mean(axis=1, keepdims=True) for r in ranks]
+    norms = np.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum(axis=1))
+    known = norms > 0
+    resampled = (centred[0] * centred[1]).sum(axis=1)[known] / norms[known]
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return float(spearmanr(*pairs).statistic), float(low), float(high)
+
+
+def _panel(
+    axes: Axes,
+    rows: pd.DataFrame,
+    reading: str,
+    families: dict[str, list[str]],
+    regularizers: list[str],
+) -> None:
+    if len(rows):
+        rows = rows[np.isfinite(rows[[reading, "value"]].astype("float64")).all(axis=1)]
+    if rows.empty:
+        style.gap(axes, "not measured, or not evaluated")
+        return
+    named: set[str] = set()
+    for position, (objective, variants) in enumerate(families.items()):
+        for number, regularizer in enumerate(regularizers):
+            mine = rows[rows["objective"].isin(variants) & rows["regularizer"].eq(regularizer)]
+            look = style.series(position) | {"linestyle": "none", "markersize": 3.2, "alpha": 0.8}
+            look["marker"] = style.SHAPES[number % len(style.SHAPES)]
+            if len(mine):
+                label = objective if objective not in named else f"_{objective}{number}"
+                named.add(objective)
+                axes.plot(mine[reading], mine["value"], label=label, **look)
+    if reading == "e":
+        sizes = rows[reading].abs()
+        if sizes.max() > 100 * sizes.quantile(0.25):
+            threshold = curves.decade(max(sizes.quantile(0.25), sizes.max() / 1e4))
+            curves.symlog(axes, "x", rows[reading], threshold)
+    said = f"n = {len(rows)}: too few for ρ"
+    if len(rows) >= FEWEST:
+        rho, low, high = correlation(rows[reading], rows["value"])
+        said = f"n = {len(rows)}, no ρ: constant"
+        if np.isfinite(rho):
+            said = f"ρ = {rho:.2f} [{low:.2f}, {high:.2f}], n = {len(rows)}".replace("-", "−")
+    axes.set_title(said, fontsize=style.SMALL)

@@ -1,0 +1,59 @@
+"""One objective with several settings, by component of the model."""
+
+from matplotlib.figure import Figure
+
+from geffect.names import COMPONENTS, EFFECT_DATASETS, OBJECTIVE
+from geffect.report import curves, style
+from geffect.report.families import family
+from geffect.report.results import Results
+
+TITLE = "Sweeps by component"
+CAPTION = (
+    "In which part of the model does a hyper-parameter act? Cosines within each component, whose "
+    "axes are the same. A cosine near -1 in a component whose e is tiny means little; the sizes "
+    "are in the figure of the variant."
+)
+CATEGORY = "Sweeps"
+READS = ["geffect", "training"]
+PER = "sweep"
+
+HEADINGS = {"unlearn": "cosine of $e_u$", "retain": "cosine of $e_r$"}
+
+
+def draw(results: Results, objective: str) -> Figure:
+    """A row per data set, a column per component."""
+    members = family(results, objective)
+    title = (
+        f"{objective}: in which components do {members.differs} matter? Regularizer "
+        f"{members.regularizer} ({results.here})"
+    )
+    figure = style.new_figure(3.3, title)
+    panels = figure.subplots(2, len(COMPONENTS), sharex=True, sharey=True)
+    effects = members.rows(results.frame("geffect"))
+    effects = effects[effects["term"].eq(OBJECTIVE)] if len(effects) else effects
+    for row, dataset in enumerate(EFFECT_DATASETS):
+        for axes, component in zip(panels[row], COMPONENTS, strict=True):
+            rows = effects
+            if len(effects):
+                rows = effects[effects["dataset"].eq(dataset) & effects["component"].eq(component)]
+            if rows.empty:
+                style.gap(axes, "not measured")
+            for member in members.members if len(rows) else ():
+                chosen = rows[rows["objective"].eq(member.variant)]
+                curves.line(axes, chosen, "cosine", member.label, member.look)
+            if len(rows):
+                axes.axhline(0, color=style.GREY, linewidth=0.7, zorder=1)
+                curves.scale_steps(axes, rows["step"])
+                axes.set_ylim(-1.08, 1.08)
+            if row == 0:
+                axes.set_title(component)
+        panels[row, 0].set_ylabel(HEADINGS[dataset])
+    panels[1, len(COMPONENTS) // 2].set_xlabel(curves.STEP_LABEL)
+    if any(axes.lines for axes in panels.flat):
+        style.legend_below(figure, panels.flat, columns=5)
+    drawn = {"regularizer": members.regularizer}
+    gaps = [
+        g for m in members.members for g in results.gaps("geffect", objective=m.variant, **drawn)
+    ]
+    style.note_gaps(figure, gaps)
+    return style.laid_out(figure)
