@@ -161,6 +161,14 @@ def test_how_jobs_are_run_and_recorded_replans_nothing(run):
     assert len(names) > 5
 
 
+def test_what_is_read_along_the_run_replans_g_effects_and_no_evaluation(run):
+    with more_code_in(run, "evaluation/trajectory.py"):
+        everything = run.planned()
+        others = run.planned("--allowed-rules", "all", "evaluate", "evaluate_reference")
+    assert {"geffect", "tables", "figures"} <= set(everything)
+    assert others == {}
+
+
 def test_a_plot_function_replans_figures_alone(run):
     with more_code_in(run, "report/figures.py"):
         assert set(run.planned()) == {"figures"}
@@ -268,6 +276,24 @@ def test_all_metrics_stand_with_their_intervals_in_one_table(run):
         row = npo.loc[(metric, "unlearn")]
         assert row["low"] <= row["value"] <= row["high"], metric
     assert table.query("objective == 'ga_exploding'")["value"].isna().all()
+
+
+@pytest.mark.parametrize("cell", FINITE)
+def test_the_trajectory_begins_and_ends_with_what_was_evaluated(cell, run):
+    frame = pd.read_parquet(run.cell(cell, "trajectory.parquet"))
+    assert list(frame.columns) == [*CELL, "step", "metric", "dataset", "value"]
+    assert list(frame["step"].unique()) == [0, 2, 4, 5]
+    original = run.path("references/nano-phi/full/forget10/seed3/{}.parquet")
+    for step, place in ((0, str(original)), (5, str(run.cell(cell, "{}.parquet")))):
+        evaluated = pd.read_parquet(place.format("metrics")).set_index(["metric", "dataset"])
+        nll = pd.read_parquet(place.format("samples")).groupby("dataset")["nll"].mean()
+        at = frame[frame["step"].eq(step)].set_index(["metric", "dataset"])["value"]
+        assert len(at) == 6
+        for (metric, dataset), value in at.items():
+            expected = (
+                nll[dataset] if metric == "nll" else evaluated.loc[(metric, dataset), "value"]
+            )
+            assert value == pytest.approx(expected, rel=1e-6), (step, metric, dataset)
 
 
 def test_the_tables_of_a_cell_agree_with_one_another(run):

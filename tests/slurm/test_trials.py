@@ -43,7 +43,7 @@ CHANGES = {
     ],
 }
 SLOW = {"TRIAL_SECONDS_A_STEP": "0.1"}
-FILES = ("geffect", "risk", "training", "metrics", "samples")
+FILES = ("geffect", "risk", "trajectory", "training", "metrics", "samples")
 
 
 @pytest.fixture(scope="module")

@@ -205,6 +205,7 @@ def measurement_of(wildcards):
     chosen = ("retain_rows", "micro_batch_size", "instances", "tokens", "change")
     return dict(
         probes=probes_of(wildcards),
+        max_rows=config["evaluation"]["max_rows"],
         **{name: config["geffect"][name] for name in chosen},
     )
 
@@ -252,7 +253,8 @@ def unlearn_hash(wildcards):
     """The training code and losses of a cell; also the engine, where it measures within the run."""
     if IN_RUN:
         engine = PACKAGE / "effects" / "measurement.py"
-        return hashed("unlearn", engine, *measured_files(wildcards))
+        trajectory = PACKAGE / "evaluation" / "trajectory.py"
+        return hashed("unlearn", engine, trajectory, *measured_files(wildcards))
     return hashed("unlearn", *cell_files(wildcards))
 
 

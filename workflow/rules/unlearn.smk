@@ -22,6 +22,7 @@ rule unlearn:
         checkpoints=unless_in_run(checkpoints(f"{CELL}/checkpoints")),
         geffect=if_in_run(f"{CELL}/geffect.parquet"),
         risk=if_in_run(f"{CELL}/risk.parquet"),
+        trajectory=if_in_run(f"{CELL}/trajectory.parquet"),
         instances=if_in_run(if_asked("instances", f"{CELL}/instances.parquet")),
         tokens=if_in_run(if_asked("tokens", f"{CELL}/tokens.parquet")),
     log:

@@ -47,11 +47,13 @@ def main(inputs, output, params, wildcards, log, measured):
 
 def measured_in(run, inputs, params):
     """The measurement that looks at a run as it goes."""
-    # Imported by name, since a run with checkpoints does not depend on the engine; where it is used
-    # the rule passes this module to the code hash.
+    # Imported by name, since a run with checkpoints does not depend on them; where they are used
+    # the rule passes these modules to the code hash.
     engine = importlib.import_module("geffect.effects.measurement")
+    evaluation = importlib.import_module("geffect.evaluation.trajectory")
     settings = SimpleNamespace(**params.measurement)
-    measurement = engine.Measurement.of_job(run.cell, run.draws, inputs, settings)
+    onlooker = evaluation.Trajectory.of_job(run.cell, inputs, settings)
+    measurement = engine.Measurement.of_job(run.cell, run.draws, inputs, settings, onlooker)
     measurement.begin(run.model, run.original if measurement.looks_at_original else None)
     return measurement
 
