@@ -41,6 +41,9 @@ except GeffectError as error:
     raise WorkflowError(str(error)) from None
 
 IN_RUN = config["geffect"]["in_run"]
+AT_STEPS = config["evaluation"]["at"] != "last"
+CHECKPOINTS = AT_STEPS or not IN_RUN
+MATCHED = config["matched"]["evaluate"]
 SCRATCH = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "scratch"]
 HUB = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "hub"]
 
@@ -113,6 +116,13 @@ def original_model(wildcards):
     )
 
 
+def original_metrics(wildcards):
+    """The metrics of a cell's original model."""
+    return fill(
+        f"{REFERENCE}/metrics.parquet", **vars(cell_of(wildcards)), corpus="full"
+    )
+
+
 def retain_samples(wildcards):
     """The evaluation log of the matching retain model; nothing for that model itself."""
     if getattr(wildcards, "corpus", "full") != "full":
@@ -144,6 +154,16 @@ def unless_in_run(path):
 def if_in_run(path):
     """A file that exists only where G-effects are measured in the run."""
     return path if IN_RUN else []
+
+
+def if_steps(paths):
+    """Files that exist only where chosen steps are evaluated."""
+    return paths if AT_STEPS else []
+
+
+def if_matched(paths):
+    """Files that exist only where cells are evaluated at matched retention."""
+    return paths if MATCHED else []
 
 
 def if_asked(name, path):
@@ -210,9 +230,20 @@ def measurement_of(wildcards):
     )
 
 
+def kept_steps(wildcards):
+    """The steps whose weights a cell's run leaves; None for all that are measured later."""
+    return CONFIG.evaluated_steps(cell_of(wildcards)) if IN_RUN else None
+
+
 def compute():
     """The device and threads of every job that computes with torch."""
     return dict(config["compute"])
+
+
+def requested_for_steps(wildcards, attempt):
+    """Minutes for the evaluation of a cell at all chosen steps."""
+    steps = len(CONFIG.evaluated_steps(cell_of(wildcards)))
+    return CONFIG.resources(wildcards.model, "evaluate", attempt * steps)["runtime"]
 
 
 def requested(name, stage):
@@ -307,11 +338,13 @@ def figure_folders():
 
 def table_files():
     """The aggregated tables."""
+    names = ["metrics", "geffect", "attribution", "provenance"]
+    names += ["matched_trace"] if MATCHED else []
     return [
         f"{ROOT}/tables/{name}.{suffix}"
-        for name in ("main", "utility", "privacy")
+        for name in ("main", "utility", "privacy", *(["matched"] if MATCHED else []))
         for suffix in ("csv", "md", "tex")
-    ] + [f"{ROOT}/tables/{name}.csv" for name in ("metrics", "geffect", "attribution", "provenance")]
+    ] + [f"{ROOT}/tables/{name}.csv" for name in names]
 
 
 def table_notes():
@@ -330,25 +363,35 @@ def table_notes():
 # --- Targets.
 
 
+def evaluations():
+    """What the evaluations of a cell end in."""
+    return [
+        f"{CELL}/metrics.parquet",
+        *([f"{CELL}/metrics_at.parquet"] if AT_STEPS else []),
+        *([f"{CELL}/matched.parquet"] if MATCHED else []),
+    ]
+
+
 def all_targets():
     """Everything that `all` makes."""
     return [
         *table_files(),
         *figure_folders(),
         *per_cell(f"{CELL}/geffect.parquet"),
-        *per_cell(f"{CELL}/metrics.parquet"),
+        *[path for pattern in evaluations() for path in per_cell(pattern)],
     ]
 
 
 def cell_targets():
     """The files that the chosen stages of the chosen cells end in (`only`)."""
     ends = dict(
-        unlearn=f"{CELL}/provenance.json",
-        geffect=f"{CELL}/geffect.parquet",
-        evaluate=f"{CELL}/metrics.parquet",
+        unlearn=[f"{CELL}/provenance.json"],
+        geffect=[f"{CELL}/geffect.parquet"],
+        evaluate=evaluations(),
     )
     return [
-        fill(ends[stage], **vars(cell))
+        fill(pattern, **vars(cell))
         for cell in CONFIG.selected()
         for stage in config["only"].get("stages", ends)
+        for pattern in ends[stage]
     ]

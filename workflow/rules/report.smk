@@ -1,7 +1,7 @@
 """Tables and figures over all cells.
 
-tables   every cell's metrics, geffect and training log, the references' metrics, and how all
-         were made (provenance.json, geffect.json, evaluation.json) -> tables/*
+tables   every cell's metrics, geffect and training log, its metrics at matched retention, the
+         references' metrics, and how all were made (provenance.json, ...) -> tables/*
 figures  the cells of one (model, split), the main table -> figures/{model}/{split}/*.pdf, *.png
 """
 
@@ -17,6 +17,9 @@ rule tables:
         geffect_records=unless_in_run(per_cell(f"{CELL}/geffect.json")),
         records=per_cell(f"{CELL}/evaluation.json"),
         reference_records=per_reference(f"{REFERENCE}/evaluation.json"),
+        at_records=if_steps(per_cell(f"{CELL}/evaluation_at.json")),
+        matched=if_matched(per_cell(f"{CELL}/matched.parquet")),
+        matched_records=if_matched(per_cell(f"{CELL}/matched.json")),
     output:
         tables=table_files(),
         record=f"{ROOT}/tables/record.json",
@@ -30,6 +33,7 @@ rule tables:
         cells=[list(cell) for cell in CONFIG.cells],
         references=reference_keys(),
         notes=table_notes(),
+        es_retain=config["matched"]["es_retain"],
         code=hashed("tables"),
     script:
         "../scripts/tables.py"
@@ -40,9 +44,7 @@ rule figures:
         geffect=lambda w: per_cell(
             f"{CELL}/geffect.parquet", model=w.model, split=w.split
         ),
-        risk=lambda w: per_cell(
-            f"{CELL}/risk.parquet", model=w.model, split=w.split
-        ),
+        risk=lambda w: per_cell(f"{CELL}/risk.parquet", model=w.model, split=w.split),
         training=lambda w: per_cell(
             f"{CELL}/training.parquet", model=w.model, split=w.split
         ),

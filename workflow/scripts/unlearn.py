@@ -10,7 +10,7 @@ from geffect.models import compute
 from geffect.models.checkpoints import Checkpoints
 from geffect.training.resume import Resume
 from geffect.training.settings import TrainingSettings
-from geffect.training.unlearning import Run
+from geffect.training.unlearning import Observers, Run
 
 
 def main(inputs, output, params, wildcards, log, measured):
@@ -27,21 +27,21 @@ def main(inputs, output, params, wildcards, log, measured):
         made_of = provenance.made_of(inputs, params, wildcards)
         every = params.checkpoint_every
         resume = Resume(context.work(log), [made_of, provenance.packages()], every)
-        if params.measurement is None:
-            last = settings.steps(len(cell.forget))
-            observer = Checkpoints(resume.folder / "checkpoints", last)
-        else:
-            observer = measured_in(run, inputs, params)
+        checkpoints = Checkpoints(
+            resume.folder / "checkpoints", settings.steps(len(cell.forget)), params.kept_steps
+        )
+        measurement = None if params.measurement is None else measured_in(run, inputs, params)
+        observer = checkpoints if measurement is None else Observers(checkpoints, measurement)
         outcome = run.train(settings, every, observer, what, resume)
-        if params.measurement is not None:
-            frames.write_cell(observer.tables(), wildcards, output)
+        if measurement is not None:
+            frames.write_cell(measurement.tables(), wildcards, output)
         run.save(outcome, output)
         record = provenance.run_record(made_of, output.model, outcome.diverged)
         files.write_json(record, output.provenance)
-        if params.measurement is None:
+        if output.checkpoints:
             # Outputs of a killed job are deleted, so no state may outlive the move to them.
             resume.drop()
-            observer.move(output.checkpoints)
+            checkpoints.move(output.checkpoints)
         resume.clear()
 
 
