@@ -15,11 +15,11 @@ def cell(objective, seed):
     return {**OTHERS, "objective": objective, "seed": seed}
 
 
-def record(a, target=0.5, note=None):
+def record(a, target=0.5):
     trace = [] if a is None else [{"a": 1.0, "es_exact_retain": 0.6}]
     if a is not None:
         trace += [{"a": 0.0, "es_exact_retain": None}, {"a": a, "es_exact_retain": 0.5}]
-    return {"a": a, "target": None if a is None else target, "trace": trace, "note": note}
+    return {"a": a, "target": None if a is None else target, "trace": trace}
 
 
 @pytest.fixture
@@ -96,6 +96,12 @@ def test_a_trace_has_every_point_in_order(inputs):
 def test_the_caption_counts_the_searches_that_are_not_monotone(inputs):
     records = inputs[1]
     assert "monotone" not in matched.caption(records, 0.9)
-    records = [(records[0][0], record(0.5, note="Not monotone: ...")), *records[1:]]
-    assert "not monotone along the line: 1" in matched.caption(records, 0.9)
-    assert "90%" in matched.caption(records, 0.9)
+    assert "is 0 in" not in matched.caption(records, 0.9)
+    falling = record(0.5)
+    falling["trace"][2]["es_exact_retain"] = 0.625
+    without = record(0.0, target=0.0)
+    records = [(records[0][0], falling), (records[1][0], without), *records[2:]]
+    text = matched.caption(records, 0.9)
+    assert "not monotone along the line in 1 of 5 cells" in text
+    assert "falls by 0.025 at most" in text
+    assert "is 0 in 1 of 5 cells" in text and "90%" in text

@@ -74,19 +74,35 @@ def _reaches(value: float | None, target: float) -> bool:
 
 
 def caption(records: Iterable[tuple[Mapping, Mapping]], share: float) -> str:
-    """What the table shows, and in how many cells the search met more than one crossing.
+    """What the table shows, and where a search does not say what it seems to say.
 
     Args:
         records: (cell, content of its matched.json).
         share: of the original's ES that was asked for.
     """
-    noted = [record for _, record in records if record["note"]]
-    more = (
-        f" Cells in which ES is not monotone along the line: {len(noted)}; see matched_trace.csv."
-        if noted
-        else ""
-    )
+    trace = traces(records)
+    falls = [_fall(rows["es_exact_retain"]) for rows in _by_a(trace)]
+    nothing = [rows["target"].le(0).any() for rows in _by_a(trace)]
+    more = ""
+    if any(falls):
+        number = sum(fall > 0 for fall in falls)
+        more += f" ES is not monotone along the line in {number} of {len(falls)} cells: on the way"
+        more += f" to the original it falls by {max(falls):.2g} at most (matched_trace.csv)."
+    if any(nothing):
+        more += f" The original's ES is 0 in {sum(nothing)} of {len(nothing)} cells: there is no "
+        more += "retention to match."
     return (
-        f"At matched retention: the largest change that keeps ES exact on retained rows at "
+        "At matched retention: the largest change that keeps ES exact on retained rows at "
         f"{share:.0%} of the original's. a: share of the original model.{more}"
     )
+
+
+def _fall(strengths: pd.Series) -> float:
+    """By how much strengths in the order of a fall at most below an earlier one."""
+    return float((strengths.cummax() - strengths).max())
+
+
+def _by_a(trace: pd.DataFrame) -> list[pd.DataFrame]:
+    """The points of every cell that have a strength, in the order of a."""
+    rows = trace[trace["es_exact_retain"].notna()].astype({"es_exact_retain": "float64"})
+    return [cell.sort_values("a") for _, cell in rows.groupby(CELL, sort=False)]
