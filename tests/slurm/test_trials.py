@@ -24,6 +24,7 @@ CELL, OTHER = "npo+kl", "wga+nll"
 EVERY, STEPS = 3, 36
 CHANGES = {
     "training": {"checkpoint_every": EVERY},
+    "matched": {"evaluate": False},
     "models": {"nano-phi": {"unlearn": {"epochs": STEPS}}},
     "geffect": {
         "in_run": True,
