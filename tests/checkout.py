@@ -9,7 +9,7 @@ from pathlib import Path
 NANO = Path(__file__).parent / "integration/nano.yaml"
 CELLS = ["npo+kl", "wga+nll", "rmu+rr", "ga_exploding+none"]
 FINITE = CELLS[:-1]
-TABLES = ("geffect", "risk", "instances", "tokens")
+TABLES = ("geffect", "risk", "trajectory", "instances", "tokens")
 
 
 class Checkout:

@@ -21,7 +21,7 @@ def run(local_run):
 
 
 def test_everything_that_users_rely_on_is_there(run):
-    for name in ("main", "utility", "privacy"):
+    for name in ("main", "utility", "privacy", "matched"):
         for suffix in ("csv", "md", "tex"):
             assert run.path(f"tables/{name}.{suffix}").stat().st_size > 0
     figures = {p.name for p in run.path("figures/nano-phi/forget10").iterdir()}
@@ -40,6 +40,7 @@ def test_everything_that_users_rely_on_is_there(run):
         "evaluate": len(CELLS) + 2,
         "unlearn": len(CELLS),
         "geffect": len(CELLS),
+        "matched": len(CELLS),
     }
     assert made.groupby(CELL)["weights"].nunique().eq(1).all(), "one model from stage to stage"
     assert "WARNING" not in run.path("tables/main.md").read_text()
@@ -161,18 +162,26 @@ def test_how_jobs_are_run_and_recorded_replans_nothing(run):
     assert len(names) > 5
 
 
+def test_what_is_read_along_the_run_replans_g_effects_and_no_evaluation(run):
+    with more_code_in(run, "evaluation/trajectory.py"):
+        everything = run.planned()
+        others = run.planned("--allowed-rules", "all", "evaluate", "evaluate_reference")
+    assert {"geffect", "tables", "figures"} <= set(everything)
+    assert others == {}
+
+
 def test_a_plot_function_replans_figures_alone(run):
     with more_code_in(run, "report/figures/compare.py"):
         assert set(run.planned()) == {"figures"}
 
 
 def test_how_training_is_resumed_replans_training_and_what_is_made_of_it(run):
-    allowed = ("all", "data", "evaluate", "evaluate_reference", "tables", "figures")
+    allowed = ("all", "data", "evaluate", "evaluate_reference", "matched", "tables", "figures")
     with more_code_in(run, "training/resume.py"):
         everything = run.planned()
         others = run.planned("--allowed-rules", *allowed)
     trained = {"base_training", "finetune", "unlearn"}
-    made = {"geffect", "evaluate", "evaluate_reference", "tables", "figures"}
+    made = {"geffect", "evaluate", "evaluate_reference", "matched", "tables", "figures"}
     assert set(everything) == trained | made
     assert others == {}, "stale only because of what they are made of"
 
@@ -221,7 +230,7 @@ def test_g_effects_of_kept_checkpoints_do_not_depend_on_the_training_loop(kept):
 def test_an_edit_replans_the_cells_that_use_it(file, old, new, cell, run):
     with edited(run, file, old, new):
         planned = run.planned()
-    assert set(planned) == {"unlearn", "geffect", "evaluate", "tables", "figures"}
+    assert set(planned) == {"unlearn", "geffect", "evaluate", "matched", "tables", "figures"}
     assert planned["unlearn"] == planned["geffect"] == planned["evaluate"] == {cell}
 
 
@@ -242,11 +251,14 @@ def test_one_core_gives_the_same_bytes_and_a_cell_can_be_asked_for_by_path(run):
 def test_measured_inside_the_run_the_tables_are_the_same_and_no_weights_stay(run):
     cells = ["npo+kl", "ga_exploding+none"]
     cell = "inside/nano/cells/nano-phi/forget10/{}/seed3/{}.parquet"
-    wanted = [cell.format(name, "geffect") for name in cells] + [cell.format("npo+kl", "metrics")]
+    wanted = [cell.format(name, "geffect") for name in cells] + [
+        cell.format("npo+kl", name) for name in ("metrics", "metrics_at", "matched")
+    ]
     for name in ("data", "models", "references"):
         shutil.copytree(run.path(name), run.path(name, "inside"))
     (run.folder / "inside.yaml").write_text(
         "geffect: {in_run: true}\nkeep_models: false\nresults: inside\n"
+        "evaluation: {at: [0, 4, 5]}\n"
     )
     output = run.snakemake("--cores", 2, "--", *wanted, more_config=["inside.yaml"])
     assert "rule unlearn:" in output and "rule geffect:" not in output
@@ -256,9 +268,58 @@ def test_measured_inside_the_run_the_tables_are_the_same_and_no_weights_stay(run
             first, second = (run.cell(cell, f"{name}.parquet", r) for r in ("results", "inside"))
             assert first.read_bytes() == second.read_bytes(), (cell, name)
         assert not run.cell(cell, "checkpoints", "inside").exists()
-    evaluated = [run.cell("npo+kl", "metrics.parquet", root) for root in ("results", "inside")]
-    assert evaluated[0].read_bytes() == evaluated[1].read_bytes()
+    for name in ("metrics.parquet", "matched.parquet"):
+        evaluated = [run.cell("npo+kl", name, root) for root in ("results", "inside")]
+        assert evaluated[0].read_bytes() == evaluated[1].read_bytes()
     assert not run.cell("npo+kl", "model", "inside").exists(), "weights go once they are evaluated"
+
+
+def test_chosen_steps_are_evaluated_inside_the_run_and_from_checkpoints_alike(run, kept):
+    inside = run.cell("npo+kl", "metrics_at.parquet", "inside")
+    stored, config = kept
+    steps = stored.folder / "steps.yaml"
+    steps.write_text("evaluation: {at: [0, 4, 5]}\n")
+    wanted = stored.cell("npo+kl", "metrics_at.parquet")
+    output = stored.snakemake(
+        "--cores", 2, "--", wanted.relative_to(stored.folder), more_config=[*config, steps]
+    )
+    assert "rule unlearn:" not in output and "rule evaluate:" not in output
+    assert inside.read_bytes() == wanted.read_bytes()
+    frame = pd.read_parquet(wanted)
+    assert frame["step"].unique().tolist() == [0, 4, 5]
+    ends = {
+        0: stored.path("references/nano-phi/full/forget10/seed3/metrics.parquet"),
+        5: stored.cell("npo+kl", "metrics.parquet"),
+    }
+    for step, path in ends.items():
+        mine = frame[frame["step"].eq(step)].drop(columns="step").reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, pd.read_parquet(path), check_exact=True)
+    trajectory = pd.read_parquet(stored.cell("npo+kl", "trajectory.parquet"))
+    keys = ["step", "metric", "dataset"]
+    for _, row in trajectory.query("step == 4 and metric != 'nll'").iterrows():
+        other = frame.set_index(keys).loc[tuple(row[keys]), "value"]
+        assert row["value"] == pytest.approx(other, rel=1e-6)
+
+
+def test_matched_retention_keeps_what_was_asked_for(run):
+    table = pd.read_csv(run.path("tables/matched.csv")).set_index("objective")
+    trace = pd.read_csv(run.path("tables/matched_trace.csv"))
+    for cell in FINITE:
+        record = json.loads(run.cell(cell, "matched.json").read_text())
+        metrics = pd.read_parquet(run.cell(cell, "matched.parquet"))
+        retain = metrics.set_index(["metric", "dataset"]).loc[("es_exact", "retain"), "value"]
+        assert retain == pytest.approx(dict(map(dict.values, record["trace"]))[record["a"]])
+        assert retain >= record["target"]
+        objective = cell.split("+")[0]
+        assert table.loc[objective, "a"] == record["a"]
+        assert table.loc[objective, "es_exact_retain"] == retain
+        mine = trace[trace["objective"].eq(objective)]
+        assert mine["a"].tolist() == [point["a"] for point in record["trace"]]
+    diverged = run.cell("ga_exploding+none", "matched.json")
+    assert json.loads(diverged.read_text())["a"] is None
+    assert table.loc["ga_exploding", "status"] == "diverged" and np.isnan(
+        table.loc["ga_exploding", "a"]
+    )
 
 
 def test_all_metrics_stand_with_their_intervals_in_one_table(run):
@@ -268,6 +329,24 @@ def test_all_metrics_stand_with_their_intervals_in_one_table(run):
         row = npo.loc[(metric, "unlearn")]
         assert row["low"] <= row["value"] <= row["high"], metric
     assert table.query("objective == 'ga_exploding'")["value"].isna().all()
+
+
+@pytest.mark.parametrize("cell", FINITE)
+def test_the_trajectory_begins_and_ends_with_what_was_evaluated(cell, run):
+    frame = pd.read_parquet(run.cell(cell, "trajectory.parquet"))
+    assert list(frame.columns) == [*CELL, "step", "metric", "dataset", "value"]
+    assert list(frame["step"].unique()) == [0, 2, 4, 5]
+    original = run.path("references/nano-phi/full/forget10/seed3/{}.parquet")
+    for step, place in ((0, str(original)), (5, str(run.cell(cell, "{}.parquet")))):
+        evaluated = pd.read_parquet(place.format("metrics")).set_index(["metric", "dataset"])
+        nll = pd.read_parquet(place.format("samples")).groupby("dataset")["nll"].mean()
+        at = frame[frame["step"].eq(step)].set_index(["metric", "dataset"])["value"]
+        assert len(at) == 6
+        for (metric, dataset), value in at.items():
+            expected = (
+                nll[dataset] if metric == "nll" else evaluated.loc[(metric, dataset), "value"]
+            )
+            assert value == pytest.approx(expected, rel=1e-6), (step, metric, dataset)
 
 
 def test_the_tables_of_a_cell_agree_with_one_another(run):

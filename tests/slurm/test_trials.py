@@ -24,6 +24,7 @@ CELL, OTHER = "npo+kl", "wga+nll"
 EVERY, STEPS = 3, 36
 CHANGES = {
     "training": {"checkpoint_every": EVERY},
+    "matched": {"evaluate": False},
     "models": {"nano-phi": {"unlearn": {"epochs": STEPS}}},
     "geffect": {
         "in_run": True,
@@ -43,7 +44,7 @@ CHANGES = {
     ],
 }
 SLOW = {"TRIAL_SECONDS_A_STEP": "0.1"}
-FILES = ("geffect", "risk", "training", "metrics", "samples")
+FILES = ("geffect", "risk", "trajectory", "training", "metrics", "samples")
 
 
 @pytest.fixture(scope="module")

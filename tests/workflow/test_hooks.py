@@ -88,7 +88,7 @@ def test_success_is_told_once_and_the_manifest_names_every_file_of_the_grid(fold
     assert [len(rows) for rows in groups.values()] == [1, 1, 2, 2, 4, 2]
     cell = groups["cells"][0]
     assert cell["name"] == "nano-phi forget10 npo+kl seed3"
-    assert list(cell["stages"]) == ["unlearn", "geffect", "evaluate"]
+    assert list(cell["stages"]) == ["unlearn", "geffect", "evaluate", "matched"]
     home = "cells/nano-phi/forget10/npo+kl/seed3"
     expected = ["model", "training.parquet", "draws.safetensors", "provenance.json"]
     made = cell["stages"]["unlearn"]
@@ -109,7 +109,7 @@ def test_measured_inside_the_run_a_cell_has_no_stage_of_its_own_for_it(folder):
     assert result.returncode == 0, result.stderr
     manifest = json.loads((folder / "inside/nano/grid.json").read_text())
     stages = manifest["groups"][4]["rows"][0]["stages"]
-    assert list(stages) == ["unlearn", "evaluate"]
+    assert list(stages) == ["unlearn", "evaluate", "matched"]
     assert any(name.endswith("geffect.parquet") for name in stages["unlearn"]["files"])
 
 

@@ -54,7 +54,7 @@ def test_the_papers_grid_is_planned_in_under_15_seconds_without_network_or_torch
     print(f"planned in {seconds():.1f} s")
     assert seconds() < 15
     counts = planned(result.stdout)
-    assert counts["unlearn"] == counts["geffect"] == counts["evaluate"] >= 84
+    assert counts["unlearn"] == counts["geffect"] == counts["evaluate"] == counts["matched"] >= 84
 
 
 def planned(output):
@@ -130,6 +130,7 @@ def test_one_changed_hyper_parameter_replans_its_cells_and_what_is_made_of_them(
     assert grid.plan(config=["change.yaml"]) == {
         "unlearn": 4,
         "evaluate": 4,
+        "matched": 4,
         "tables": 1,
         "figures": 2,
     }
@@ -141,7 +142,7 @@ def test_what_is_asked_for_by_filter_is_planned_where_it_is_stale(grid):
     files = ["change.yaml", "only.yaml"]
     jobs = grid.plan("cells", config=files)
     # forget10 has an α of its own.
-    assert jobs == {"unlearn": 2, "evaluate": 2}
+    assert jobs == {"unlearn": 2, "evaluate": 2, "matched": 2}
     grid.write("only.yaml", {"only": {"objectives": ["wga"], "stages": ["unlearn"]}})
     assert grid.plan("cells", config=files) == {"unlearn": 4}
     grid.write("only.yaml", {"only": {"objectives": ["npo"]}})
@@ -152,9 +153,24 @@ def test_a_stage_of_chosen_cells_can_be_forced(grid):
     only = {"only": {"objectives": ["npo"], "splits": ["forget10"], "regularizers": ["kl"]}}
     grid.write("only.yaml", only)
     forced = grid.plan("cells", "--forcerun", "evaluate", config=["only.yaml"])
-    assert forced == {"evaluate": 2}
+    assert forced == {"evaluate": 2, "matched": 2}
     forced = grid.plan("cells", "--forcerun", "unlearn", config=["only.yaml"])
-    assert forced == {"unlearn": 2, "evaluate": 2}
+    assert forced == {"unlearn": 2, "evaluate": 2, "matched": 2}
+
+
+def test_steps_that_are_asked_for_later_are_evaluated_and_their_weights_made_again(grid):
+    grid.write("at.yaml", {"evaluation": {"at": "measured"}})
+    jobs = grid.plan(config=["at.yaml"])
+    assert jobs["evaluate_at"] == jobs["unlearn"] == 40, "measured in the run, no weights stayed"
+    assert "evaluate_reference" not in jobs and "finetune" not in jobs
+
+
+def test_another_share_replans_matched_retention_alone(grid):
+    grid.write("share.yaml", {"matched": {"es_retain": 0.9}})
+    assert grid.plan(config=["share.yaml"]) == {"matched": 40, "tables": 1, "figures": 2}
+    grid.write("off.yaml", {"matched": {"evaluate": False}})
+    jobs = grid.plan(config=["off.yaml"])
+    assert "matched" not in jobs and set(jobs) <= {"tables", "figures"}
 
 
 def test_where_and_how_resume_states_are_left_replans_nothing(grid):

@@ -54,6 +54,9 @@ except GeffectError as error:
     raise WorkflowError(f"{error}{hint}") from None
 
 IN_RUN = config["geffect"]["in_run"]
+AT_STEPS = config["evaluation"]["at"] != "last"
+CHECKPOINTS = AT_STEPS or not IN_RUN
+MATCHED = config["matched"]["evaluate"]
 SCRATCH = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "scratch"]
 HUB = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "hub"]
 
@@ -75,7 +78,9 @@ wildcard_constraints:
 # --- Tables and figures, as their files declare them.
 
 try:
-    TABLES = registry.asked(registry.catalogue(registry.TABLE), config["report"])
+    TABLES = registry.asked(
+        registry.catalogue(registry.TABLE), dict(config["report"], matched=MATCHED)
+    )
     DRAWN = registry.catalogue(registry.FIGURE, tuple(config["report"]["figures"]))
 except GeffectError as error:
     raise WorkflowError(str(error)) from None
@@ -135,6 +140,13 @@ def original_model(wildcards):
     )
 
 
+def original_metrics(wildcards):
+    """The metrics of a cell's original model."""
+    return fill(
+        f"{REFERENCE}/metrics.parquet", **vars(cell_of(wildcards)), corpus="full"
+    )
+
+
 def retain_samples(wildcards):
     """The evaluation log of the matching retain model; nothing for that model itself."""
     if getattr(wildcards, "corpus", "full") != "full":
@@ -166,6 +178,16 @@ def unless_in_run(path):
 def if_in_run(path):
     """A file that exists only where G-effects are measured in the run."""
     return path if IN_RUN else []
+
+
+def if_steps(paths):
+    """Files that exist only where chosen steps are evaluated."""
+    return paths if AT_STEPS else []
+
+
+def if_matched(paths):
+    """Files that exist only where cells are evaluated at matched retention."""
+    return paths if MATCHED else []
 
 
 def if_asked(name, path):
@@ -233,13 +255,25 @@ def measurement_of(wildcards):
     return dict(
         probes=probes_of(wildcards),
         selection=selection_of(wildcards),
+        max_rows=config["evaluation"]["max_rows"],
         **{name: config["geffect"][name] for name in chosen},
     )
+
+
+def kept_steps(wildcards):
+    """The steps whose weights a cell's run leaves; None for all that are measured later."""
+    return CONFIG.evaluated_steps(cell_of(wildcards)) if IN_RUN else None
 
 
 def compute():
     """The device and threads of every job that computes with torch."""
     return dict(config["compute"])
+
+
+def requested_for_steps(wildcards, attempt):
+    """Minutes for the evaluation of a cell at all chosen steps."""
+    steps = len(CONFIG.evaluated_steps(cell_of(wildcards)))
+    return CONFIG.resources(wildcards.model, "evaluate", attempt * steps)["runtime"]
 
 
 def requested(name, stage):
@@ -281,7 +315,7 @@ def unlearn_hash(wildcards):
     effects = PACKAGE / "effects"
     engine = [] if selection_of(wildcards) is None else [effects / "selection.py"]
     if IN_RUN:
-        engine = [effects / "measurement.py"]
+        engine = [effects / "measurement.py", PACKAGE / "evaluation" / "trajectory.py"]
     files = measured_files if IN_RUN else cell_files
     return hashed("unlearn", *engine, *files(wildcards))
 
@@ -349,7 +383,7 @@ def files_of(catalogue):
 
 def made_by_cells(name):
     """The path of a file of every cell, by its name among the outputs; None if no rule makes it."""
-    for stage in ("unlearn", "geffect", "evaluate"):
+    for stage in ("unlearn", "geffect", "evaluate", "matched"):
         if workflow.is_rule(stage):
             path = workflow.get_rule(stage).output.get(name)
             if path:
@@ -376,6 +410,12 @@ def report_inputs(catalogue):
                         per_cell(f"{CELL}/geffect.json", **fixed)
                     ),
                     evaluation_records=per_cell(f"{CELL}/evaluation.json", **fixed),
+                    at_records=if_steps(
+                        per_cell(f"{CELL}/evaluation_at.json", **fixed)
+                    ),
+                    matched_records=if_matched(
+                        per_cell(f"{CELL}/matched.json", **fixed)
+                    ),
                     reference_records=per_reference(f"{REFERENCE}/evaluation.json"),
                 )
             elif name in registry.OUTSIDE:
@@ -465,6 +505,15 @@ def table_notes():
 # --- Targets.
 
 
+def evaluations():
+    """What the evaluations of a cell end in."""
+    return [
+        f"{CELL}/metrics.parquet",
+        *([f"{CELL}/metrics_at.parquet"] if AT_STEPS else []),
+        *([f"{CELL}/matched.parquet"] if MATCHED else []),
+    ]
+
+
 def all_targets():
     """Everything that `all` makes."""
     return [
@@ -474,19 +523,20 @@ def all_targets():
         *figure_folders(),
         *run_figure_folders(),
         *per_cell(f"{CELL}/geffect.parquet"),
-        *per_cell(f"{CELL}/metrics.parquet"),
+        *[path for pattern in evaluations() for path in per_cell(pattern)],
     ]
 
 
 def cell_targets():
     """The files that the chosen stages of the chosen cells end in (`only`)."""
     ends = dict(
-        unlearn=f"{CELL}/provenance.json",
-        geffect=f"{CELL}/geffect.parquet",
-        evaluate=f"{CELL}/metrics.parquet",
+        unlearn=[f"{CELL}/provenance.json"],
+        geffect=[f"{CELL}/geffect.parquet"],
+        evaluate=evaluations(),
     )
     return [
-        fill(ends[stage], **vars(cell))
+        fill(pattern, **vars(cell))
         for cell in CONFIG.selected()
         for stage in config["only"].get("stages", ends)
+        for pattern in ends[stage]
     ]

@@ -1,7 +1,7 @@
 """G-effects at every checkpoint of a cell (where `geffect.in_run` does not measure them earlier).
 
 geffect  θ_o, checkpoints/, model/, draws.safetensors, data -> the cell's geffect.parquet,
-         risk.parquet, instances.parquet, tokens.parquet, geffect.json
+         risk.parquet, trajectory.parquet, instances.parquet, tokens.parquet, geffect.json
 """
 
 if not IN_RUN:
@@ -20,6 +20,7 @@ if not IN_RUN:
         output:
             geffect=f"{CELL}/geffect.parquet",
             risk=f"{CELL}/risk.parquet",
+            trajectory=f"{CELL}/trajectory.parquet",
             instances=if_asked("instances", f"{CELL}/instances.parquet"),
             tokens=if_asked("tokens", f"{CELL}/tokens.parquet"),
             record=f"{CELL}/geffect.json",
@@ -48,6 +49,7 @@ if not IN_RUN:
             instances=config["geffect"]["instances"],
             tokens=config["geffect"]["tokens"],
             change=config["geffect"]["change"],
+            max_rows=config["evaluation"]["max_rows"],
             compute=compute(),
             code=measure_hash,
         script:

@@ -24,6 +24,8 @@ KINDS = dict(
     geffect="cell",
     evaluate="cell",
     evaluate_reference="reference",
+    evaluate_at="cell",
+    matched="cell",
     tables="the tables",
     statements="the statements",
     token_page="the token page",
@@ -135,8 +137,10 @@ def reference_rows():
 
 
 def cell_rows():
-    """The cells: their unlearning, G-effects (if not measured within) and evaluation."""
+    """The cells: their unlearning, G-effects (if not measured within) and evaluations."""
     stages = ["unlearn", "evaluate"] if IN_RUN else ["unlearn", "geffect", "evaluate"]
+    stages += ["evaluate_at"] if AT_STEPS else []
+    stages += ["matched"] if MATCHED else []
     return [
         row(
             *(cell.model, cell.split, f"{cell.objective}+{cell.regularizer}"),

@@ -3,7 +3,8 @@
 unlearn  θ_o, data/{split,retain,refusals}.parquet -> the cell's model/, training.parquet,
          draws.safetensors, provenance.json; and, by `geffect.in_run`,
          false: checkpoints/, for rule geffect;
-         true (with data/held_out.parquet): the tables of rule geffect, and no checkpoints
+         true (with data/held_out.parquet): the tables of rule geffect, and no checkpoints but
+         those that `evaluation.at` asks for
 """
 
 
@@ -19,9 +20,10 @@ rule unlearn:
         training=f"{CELL}/training.parquet",
         draws=f"{CELL}/draws.safetensors",
         provenance=f"{CELL}/provenance.json",
-        checkpoints=unless_in_run(checkpoints(f"{CELL}/checkpoints")),
+        checkpoints=checkpoints(f"{CELL}/checkpoints") if CHECKPOINTS else [],
         geffect=if_in_run(f"{CELL}/geffect.parquet"),
         risk=if_in_run(f"{CELL}/risk.parquet"),
+        trajectory=if_in_run(f"{CELL}/trajectory.parquet"),
         instances=if_in_run(if_asked("instances", f"{CELL}/instances.parquet")),
         tokens=if_in_run(if_asked("tokens", f"{CELL}/tokens.parquet")),
     log:
@@ -44,6 +46,7 @@ rule unlearn:
         selection=selection_of,
         training=training_of("unlearn"),
         checkpoint_every=config["training"]["checkpoint_every"],
+        kept_steps=kept_steps,
         measurement=measurement_of,
         compute=compute(),
         code=unlearn_hash,

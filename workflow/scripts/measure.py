@@ -6,6 +6,7 @@ from geffect import files, frames
 from geffect.cells.cell import Cell
 from geffect.cells.draws import Draws
 from geffect.effects.measurement import Measurement, measure_checkpoints
+from geffect.evaluation.trajectory import Trajectory
 from geffect.jobs import context, provenance
 from geffect.models import compute
 from geffect.models.checkpoints import moved_until, trajectory
@@ -18,7 +19,8 @@ def main(inputs, output, params, wildcards, log):
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         training = frames.read(inputs.training)
         last = None if training["diverged"].any() else int(training["step"].iloc[-1])
-        measurement = Measurement.of_job(cell, Draws.load(inputs.draws), inputs, params)
+        onlooker = Trajectory.of_job(cell, inputs, params)
+        measurement = Measurement.of_job(cell, Draws.load(inputs.draws), inputs, params, onlooker)
         run = trajectory(inputs.original, inputs.checkpoints, inputs.model, last)
         moved = partial(moved_until, inputs.checkpoints)
         measure_checkpoints(run, measurement, device, what, moved)

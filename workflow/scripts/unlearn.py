@@ -11,7 +11,7 @@ from geffect.models.checkpoints import Checkpoints
 from geffect.names import OBJECTIVE
 from geffect.training.resume import Resume
 from geffect.training.settings import TrainingSettings
-from geffect.training.unlearning import Run
+from geffect.training.unlearning import Observers, Run
 
 
 def main(inputs, output, params, wildcards, log, measured):
@@ -25,32 +25,34 @@ def main(inputs, output, params, wildcards, log, measured):
         made_of = provenance.made_of(inputs, params, wildcards)
         every = params.checkpoint_every
         resume = Resume(context.work(log), [made_of, provenance.packages()], every)
-        if params.measurement is None:
-            last = settings.steps(len(cell.forget))
-            observer = Checkpoints(resume.folder / "checkpoints", last)
-        else:
-            observer = measured_in(run, inputs, params)
+        checkpoints = Checkpoints(
+            resume.folder / "checkpoints", settings.steps(len(cell.forget)), params.kept_steps
+        )
+        measurement = None if params.measurement is None else measured_in(run, inputs, params)
+        observer = checkpoints if measurement is None else Observers(checkpoints, measurement)
         select = selection(run, params.selection, settings.micro_batch_size)
         outcome = run.train(settings, every, observer, what, resume, select)
-        if params.measurement is not None:
-            frames.write_cell(observer.tables(), wildcards, output)
+        if measurement is not None:
+            frames.write_cell(measurement.tables(), wildcards, output)
         run.save(outcome, output)
         record = provenance.run_record(made_of, output.model, outcome.diverged)
         files.write_json(record, output.provenance)
-        if params.measurement is None:
+        if output.checkpoints:
             # Outputs of a killed job are deleted, so no state may outlive the move to them.
             resume.drop()
-            observer.move(output.checkpoints)
+            checkpoints.move(output.checkpoints)
         resume.clear()
 
 
 def measured_in(run, inputs, params):
     """The measurement that looks at a run as it goes."""
-    # Imported by name, since a run with checkpoints does not depend on the engine; where it is used
-    # the rule passes this module to the code hash.
+    # Imported by name, since a run with checkpoints does not depend on them; where they are used
+    # the rule passes these modules to the code hash.
     effects = importlib.import_module("geffect.effects.measurement")
+    evaluation = importlib.import_module("geffect.evaluation.trajectory")
     settings = SimpleNamespace(**params.measurement)
-    measurement = effects.Measurement.of_job(run.cell, run.draws, inputs, settings)
+    onlooker = evaluation.Trajectory.of_job(run.cell, inputs, settings)
+    measurement = effects.Measurement.of_job(run.cell, run.draws, inputs, settings, onlooker)
     measurement.begin(run.model, run.original if measurement.looks_at_original else None)
     return measurement
 

@@ -169,6 +169,41 @@ def test_training_settings_are_the_papers(raw, model, rate):
     assert raw["training"]["checkpoint_every"] == 5
 
 
+@pytest.mark.parametrize("split", SPLITS)
+def test_runs_are_looked_at_every_few_steps_and_at_their_end(raw, split):
+    cell = CellKey("phi-1_5", split, "npo", "kl", 42)
+    config = Config(raw)
+    measured = config.measured_steps(cell)
+    last = {"forget01": 12, "forget05": 62, "forget10": 125}[split]
+    assert measured == [*range(0, last, 5), last]
+    assert config.evaluated_steps(cell) == [], "at the end, which is always done"
+    raw["evaluation"]["at"] = "measured"
+    assert Config(raw).evaluated_steps(cell) == measured
+    raw["evaluation"]["at"] = [10, 0]
+    assert Config(raw).evaluated_steps(cell) == [0, 10]
+    assert "at" not in Config(raw).evaluation
+    assert Config(raw).evaluation | {"at": [10, 0]} == raw["evaluation"]
+
+
+@pytest.mark.parametrize(
+    ("at", "line"),
+    [
+        ([5, 7], r"evaluation\.at: 7 is not a checkpoint of .* there are 0, 5, 10, 12 \(every"),
+        ([15], r"15 is not a checkpoint of \w+ on forget01 of"),
+        ("first", r"evaluation\.at: 'first' is not allowed; write last, measured, or a list"),
+        ([], r"evaluation\.at: is empty"),
+        ([5, 5], r"evaluation\.at: 5 is there twice"),
+        ([-5], r"evaluation\.at\[0\]"),
+        (5, r"evaluation\.at: 5 is not text or a list"),
+    ],
+)
+def test_steps_that_are_no_checkpoints_are_refused_with_those_that_are(raw, at, line):
+    raw["evaluation"]["at"] = at
+    with pytest.raises(ConfigError, match=line) as error:
+        Config(raw)
+    assert "\n" not in str(error.value)
+
+
 def test_the_data_and_evaluation_are_the_papers(raw):
     assert raw["data"]["held_out_rows"] == 400
     assert raw["data"]["hub"] == {"repository": "locuslab/TOFU", "revision": tofu.REVISION}

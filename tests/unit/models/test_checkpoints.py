@@ -16,3 +16,12 @@ def test_checkpoints_however_few_are_moved_as_one_folder(steps, tiny_model, tmp_
     names = sorted(path.name for path in (tmp_path / "results" / "checkpoints").iterdir())
     assert names == [f"step-{step:05d}" for step in steps]
     assert checkpoints.state() == {}
+
+
+def test_of_chosen_steps_there_are_weights_and_nothing_else(tiny_model, tmp_path):
+    checkpoints = Checkpoints(tmp_path, 12, [0, 10, 12])
+    model = tiny_model()
+    moved = {"regularizer": {name: p.detach() for name, p in model.named_parameters()}}
+    for step in (0, 5, 10, 12):
+        checkpoints.at(model, step, moved)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00010"]

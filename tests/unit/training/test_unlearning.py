@@ -18,7 +18,7 @@ from geffect.models import folder
 from geffect.models.checkpoints import Checkpoints, moved_until, trajectory
 from geffect.models.folder import diverged, load_model, save_model
 from geffect.training import unlearning
-from geffect.training.unlearning import Run
+from geffect.training.unlearning import Observers, Run
 
 SETTINGS = dataclasses.replace(PAPER, batch_size=4, micro_batch_size=2, learning_rate=1e-3)
 EVERY, LAST = 5, 12
@@ -165,6 +165,27 @@ def test_measured_inside_the_run_or_from_checkpoints_the_numbers_are_equal(
     pd.testing.assert_frame_equal(
         outcome.frame(), pd.read_parquet(outputs.training), check_exact=True
     )
+
+
+def test_several_observers_see_the_same_run_and_keep_their_tables(cell_of, original, tmp_path):
+    cell = cell_of("npo", "kl")
+    runs = [Run(cell, original, "cpu") for _ in range(2)]
+    inside = [Measurement(cell, run.draws, {}, cell.held_out, 3) for run in runs]
+    for run, measurement in zip(runs, inside, strict=True):
+        measurement.begin(run.model, run.original)
+    kept = Checkpoints(tmp_path / "checkpoints", LAST, [5])
+    both = Observers(kept, inside[1])
+    for run, observer in zip(runs, (inside[0], both), strict=True):
+        run.train(SETTINGS, EVERY, observer, "run")
+    assert set(both.state()) == set(inside[0].state()) > set()
+    for name, frame in inside[0].tables().items():
+        pd.testing.assert_frame_equal(frame, inside[1].tables()[name], check_exact=True)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00005"]
+    resumed = Measurement(cell, runs[1].draws, {}, cell.held_out, 3)
+    resumed.begin(runs[1].original, runs[1].original)
+    Observers(kept, resumed).resume(runs[1].model, both.state())
+    for name, frame in both.state().items():
+        pd.testing.assert_frame_equal(resumed.state()[name], frame, check_exact=True)
 
 
 def test_a_diverged_run_leaves_a_record_and_its_log(cell_of, original, outputs):

@@ -119,6 +119,24 @@ class Config:
             if self.model(model)["source"] == "path"
         }
 
+    @property
+    def evaluation(self) -> dict:
+        """Arguments of `EvaluationSettings`: how, and not at which steps."""
+        return {name: value for name, value in self.raw["evaluation"].items() if name != "at"}
+
+    def measured_steps(self, cell: CellKey) -> list[int]:
+        """The steps at which a cell's run is looked at, from 0 to its last one."""
+        settings = TrainingSettings(**self.training(cell.model, "unlearn", cell.objective))
+        last = settings.steps(forget_count(row_count(self.raw["data"]), cell.split))
+        return [*range(0, last, self.raw["training"]["checkpoint_every"]), last]
+
+    def evaluated_steps(self, cell: CellKey) -> list[int]:
+        """The steps at which a cell is evaluated besides what is always done; none for `last`."""
+        at = self.raw["evaluation"]["at"]
+        if isinstance(at, list):
+            return sorted(at)
+        return self.measured_steps(cell) if at == "measured" else []
+
     def resources(self, model: str, stage: str, attempt: int = 1) -> dict:
         """`gpus`, `mem_mb` (MiB) and `runtime` (minutes) that a job of a stage requests.
 
@@ -317,6 +335,7 @@ class Config:
     def _check_cell(self, cell: CellKey) -> None:
         self._check_unlearning(cell)
         self._check_selection(cell)
+        self._check_steps(cell)
         for kind, variant in ((OBJECTIVE, cell.objective), (REGULARIZER, cell.regularizer)):
             self._check_loss(kind, variant, cell.split, cell.model)
 
@@ -367,6 +386,17 @@ class Config:
                 f"{every}, so that a resumed run would rank tokens by another gradient; write a "
                 "divisor of it"
             )
+
+    def _check_steps(self, cell: CellKey) -> None:
+        measured = self.measured_steps(cell)
+        for step in self.evaluated_steps(cell):
+            if step not in measured:
+                raise ConfigError(
+                    f"evaluation.at: {step} is not a checkpoint of {cell.objective} on "
+                    f"{cell.split} of {cell.model}; there are "
+                    f"{', '.join(map(str, measured))} (every training.checkpoint_every steps, and "
+                    "the last)"
+                )
 
     def _check_loss(self, kind: str, variant: str, split: str, model: str) -> None:
         resolved = self.loss(kind, variant, split, model)

@@ -11,6 +11,7 @@ from geffect.data.batches import Batch
 from geffect.data.encoding import Example
 from geffect.errors import DataError, NotFiniteError
 from geffect.losses.loss import Loss
+from geffect.losses.view import View
 from geffect.names import COMBINED, COMPONENTS, OBJECTIVE, REGULARIZER, TOTAL
 
 Gradient = dict[str, torch.Tensor]
@@ -105,14 +106,22 @@ def gradient(
 
 
 def gradient_over(
-    model: PreTrainedModel, loss: Loss, batches: Sequence[Batch], what: str = "data set"
+    model: PreTrainedModel,
+    loss: Loss,
+    batches: Sequence[Batch],
+    what: str = "data set",
+    look: Callable[[Batch, View], None] | None = None,
 ) -> tuple[float, Gradient]:
-    """`gradient` over given batches (`data_batches`)."""
+    """`gradient` over given batches (`data_batches`); `look` is shown each of them in its turn."""
     count = sum(loss.count(batch) for batch in batches)
     model.zero_grad(set_to_none=True)
     value = 0.0
     for batch in batches:
-        total = loss.total(loss.view(model, batch))
+        seen = loss.view(model, batch)
+        if look is not None:
+            look(batch, seen)
+        total = loss.total(seen)
+        del seen  # its logits are of no use to the backward pass
         (total / count).backward()
         value += total.item() / count
     at_minimum = loss.minimum is not None and value == loss.minimum

@@ -11,15 +11,16 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 import torch
 from transformers import PreTrainedModel
 
 from geffect.cells.cell import Cell
 from geffect.cells.draws import Draws
-from geffect.data.batches import collate
+from geffect.data.batches import Batch, collate
 from geffect.data.encoding import Example
 from geffect.data.rows import read_rows
 from geffect.effects.gradients import (
@@ -39,7 +40,7 @@ from geffect.effects.tokens import token_effects, token_rows
 from geffect.errors import ModelError, NotFiniteError
 from geffect.losses.loss import RISK, Loss
 from geffect.losses.registry import ORIGINAL_NEEDS
-from geffect.losses.view import with_reference
+from geffect.losses.view import View, with_reference
 from geffect.models.components import component_map
 from geffect.models.compute import input_device
 from geffect.models.folder import load_model
@@ -62,6 +63,16 @@ TOKEN_COLUMNS = ["sample", "token", "id", "logp", "logp_ref", "e_unlearn", "e_re
 log = logging.getLogger(__name__)
 
 
+class Onlooker(Protocol):
+    """Something that reads along where a measurement runs the model over D_u and D_r."""
+
+    def see(self, dataset: str, numbers: np.ndarray, batch: Batch, seen: View) -> None:
+        """Is shown what a pass over a batch of a data set gave; `numbers` are its rows [B]."""
+
+    def table(self, model: PreTrainedModel) -> pd.DataFrame:
+        """What it read at a step, of which everything has been shown now."""
+
+
 class Measurement:
     """A cell's G-effects at one set of weights after another, θ_o first: an observer of its run.
 
@@ -75,6 +86,7 @@ class Measurement:
         change: how the change of risk between two measured steps is predicted, "trapezoid" or
             "simpson" (a gradient in the middle of each interval more).
         selection: the token selection that wraps the cell's objective, if there is one.
+        trajectory: reads along, and adds its table `trajectory` (`evaluation.trajectory`).
 
     Raises:
         DataError: a data set is empty, or one of its rows has no label token.
@@ -91,6 +103,7 @@ class Measurement:
         tokens: bool = True,
         change: str = "trapezoid",
         selection: SelectionSettings | None = None,
+        trajectory: Onlooker | None = None,
     ):
         self.simpson = change == "simpson"
         self.losses = {
@@ -125,9 +138,18 @@ class Measurement:
         self.parts: dict[str, list[pd.DataFrame]] = {"geffect": [], "risk": []}
         self.parts |= {"instances": []} if instances else {}
         self.parts |= {"tokens": []} if tokens else {}
+        self.trajectory = trajectory
+        self.parts |= {} if trajectory is None else {"trajectory": []}
 
     @classmethod
-    def of_job(cls, cell: Cell, draws: Draws, files: Any, settings: Any) -> "Measurement":
+    def of_job(
+        cls,
+        cell: Cell,
+        draws: Draws,
+        files: Any,
+        settings: Any,
+        trajectory: Onlooker | None = None,
+    ) -> "Measurement":
         """A measurement from tables and resolved configuration.
 
         Args:
@@ -150,6 +172,7 @@ class Measurement:
             settings.tokens,
             settings.change,
             None if settings.selection is None else SelectionSettings(**settings.selection),
+            trajectory,
         )
 
     @property
@@ -197,12 +220,14 @@ class Measurement:
                 "it belongs to another run"
             )
         components = component_map(model)
-        values, gradients = self._risks(model, f"step {step}")
+        values, gradients = self._risks(model, f"step {step}", self.trajectory)
+        if self.trajectory is not None:
+            self._keep("trajectory", step, self.trajectory.table(model))
         directions = Directions({n: gradients[n] for n in values if not math.isnan(values[n])})
         self._changes(model, step, values, gradients, components, moved)
         effects = effect_rows(
             self.coefficients,
-            lambda name: self._exact(model, name, f"step {step}", step)[1],
+            lambda name: self._exact(model, name, f"step {step}", step=step)[1],
             gradients,
             components,
         )
@@ -255,6 +280,7 @@ class Measurement:
           `row`, `token` (position in the answer), `id` and `string` (the token's text), `logp`,
           `logp_ref`, `e_unlearn`, `e_retain`, and, where the objective declares one, its `weight`
           (of a sample: at each of its tokens).
+        - trajectory: what the onlooker read.
         """
         frames = self.state()
         keys = {"instances": ["step", "sample"], "tokens": ["step", "text", "sample", "token"]}
@@ -269,21 +295,32 @@ class Measurement:
         return frames
 
     def _risks(
-        self, model: PreTrainedModel, where: str
+        self, model: PreTrainedModel, where: str, onlooker: Onlooker | None = None
     ) -> tuple[dict[str, float], dict[str, Gradient]]:
-        risks = {name: self._exact(model, name, where) for name in EFFECT_DATASETS}
+        risks = {name: self._exact(model, name, where, onlooker) for name in EFFECT_DATASETS}
         values = {name: value for name, (value, _) in risks.items()}
         return values, {name: gradient for name, (_, gradient) in risks.items()}
 
     def _exact(
-        self, model: PreTrainedModel, name: str, where: str, step: int | None = None
+        self,
+        model: PreTrainedModel,
+        name: str,
+        where: str,
+        onlooker: Onlooker | None = None,
+        step: int | None = None,
     ) -> tuple[float, Gradient]:
+        batches, what = self.batches[name], f"term {name!r}"
+        numbers = (rows for rows, _ in numbered(self.examples[name], batches))
+
+        def look(batch: Batch, seen: View) -> None:
+            if onlooker is not None:
+                onlooker.see(name, next(numbers), batch, seen)
+
         try:
-            batches = self.batches[name]
             if self.select is not None and name == OBJECTIVE:
                 assert step is not None
                 batches = self.select.at(model, batches, step)
-            return gradient_over(model, self.losses[name], batches, f"term {name!r}")
+            return gradient_over(model, self.losses[name], batches, what, look)
         except NotFiniteError as error:
             log.warning("%s: %s; its G-effects are missing", where, error)
             nothing = {n: torch.full_like(p, math.nan) for n, p in model.named_parameters()}

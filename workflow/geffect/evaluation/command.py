@@ -79,6 +79,7 @@ def _configured(path: str, template: str, changes: list[str]) -> tuple[dict, dic
                 f"{where}: no section {name}; name a complete configuration (config.yaml)"
             )
     known, settings = config["templates"], dict(config["evaluation"])
+    at = {"at": settings.pop("at", "last")}  # of a run; here there is one model
     if template not in known:
         raise ConfigError(
             f"--template {template}: unknown{ConfigError.suggestion(template, known)}"
@@ -97,8 +98,8 @@ def _configured(path: str, template: str, changes: list[str]) -> tuple[dict, dic
             settings[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {change}: not a value of YAML; write another") from error
-        checks.check_section("evaluation", settings, "--set evaluation")
-    checks.check_section("evaluation", settings, f"{where}: evaluation")
+        checks.check_section("evaluation", at | settings, "--set evaluation")
+    checks.check_section("evaluation", at | settings, f"{where}: evaluation")
     label = config.get("label_answer_tag", True)
     return {**known[template], "label_answer_tag": label}, settings
 

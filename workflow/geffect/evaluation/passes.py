@@ -12,6 +12,7 @@ from geffect.data.encoding import Example
 from geffect.evaluation.metrics.exact_memorization import exact_memorization
 from geffect.evaluation.metrics.extraction_strength import extraction_strength
 from geffect.evaluation.metrics.membership import min_k, min_k_plus_plus
+from geffect.evaluation.teacher_forcing import answers, forced
 from geffect.losses.view import forward, log_probabilities, next_tokens
 from geffect.models.compute import input_device
 from geffect.progress import Progress
@@ -36,31 +37,23 @@ def score(
     model: PreTrainedModel, examples: Sequence[Example], micro_batch_size: int
 ) -> list[Score]:
     """Scores every example: in batches sorted by length, with results in the given order."""
-    by_length = sorted(range(len(examples)), key=lambda i: len(examples[i]))
     scores: dict[int, Score] = {}
     progress = Progress("scored texts", len(examples))
-    for start in range(0, len(by_length), micro_batch_size):
-        rows = by_length[start : start + micro_batch_size]
-        batch = collate([examples[i] for i in rows]).to(input_device(model))
-        logits = forward(model, batch).logits
-        logp, mask = log_probabilities(logits, batch)
-        nll = (-logp.double().sum(dim=1) / mask.sum(dim=1)).tolist()
-        predicted = logits.argmax(dim=-1)
+    for rows, batch, logits, logp, mask in forced(model, examples, micro_batch_size):
         mean, variance = _moments(logits, mask)
-        for k, i in enumerate(rows):
-            answer = examples[i].labels[:-1]
+        read = answers(batch, logits, logp, mask)
+        for k, (i, answer) in enumerate(zip(rows, read, strict=True)):
             first = examples[i].prompt_length - 1 - batch.start
-            at = slice(first, first + len(answer))
-            own = predicted[k, at].tolist()
+            at = slice(first, first + len(answer.target))
             tokens, means, variances = (t[k, at].double().tolist() for t in (logp, mean, variance))
             scores[i] = Score(
-                nll[k],
-                extraction_strength(own, answer),
-                exact_memorization(own, answer),
+                answer.nll,
+                extraction_strength(answer.predicted, answer.target),
+                exact_memorization(answer.predicted, answer.target),
                 min_k(tokens),
                 min_k_plus_plus(tokens, means, variances),
             )
-        progress.step(start + len(rows))
+        progress.step(len(scores))
     return [scores[i] for i in range(len(examples))]
 
 

@@ -46,7 +46,7 @@ TRUTH_RATIOS = ("geometric", "arithmetic")
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How to evaluate; the keys of the configuration's `evaluation`.
+    """How to evaluate; the keys of the configuration's `evaluation`, but for `at`.
 
     Attributes:
         micro_batch_size: rows at once; results do not depend on it.

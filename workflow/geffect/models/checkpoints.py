@@ -1,6 +1,6 @@
 """The models along a run: the original model, the checkpoints, the final model."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -22,19 +22,21 @@ class Checkpoints:
     Args:
         folder: where to write.
         last: the last step of the run.
+        only: writes the weights of these steps and nothing else; None writes all that a
+            measurement needs later.
     """
 
-    def __init__(self, folder: str | Path, last: int):
-        self.folder, self.last = Path(folder), last
+    def __init__(self, folder: str | Path, last: int, only: Collection[int] | None = None):
+        self.folder, self.last, self.only = Path(folder), last, only
 
     def at(
         self, model: PreTrainedModel, step: int, moved: Mapping[str, Mapping[str, Tensor]]
     ) -> None:
         """Writes the model, unless its weights lie elsewhere, and what moved it, if anything."""
-        if 0 < step < self.last:
+        if 0 < step < self.last and (self.only is None or step in self.only):
             with files.written_folder(files.step_folder(self.folder, step)) as partial:
                 model.save_pretrained(partial)
-        if moved:
+        if moved and self.only is None:
             tensors = {f"{s}:{name}": t for s, share in moved.items() for name, t in share.items()}
             self.folder.mkdir(parents=True, exist_ok=True)
             with files.written(_moved_path(self.folder, step)) as partial:

@@ -15,6 +15,7 @@ a table also
 - `FORMATS`: some of "csv", "md", "tex"; with "md" or "tex" it may define `COLUMNS`, the look of its
   columns (`writing.Column` by name);
 - `MARK_BEST`, if the best numbers are to be marked;
+- `note(results)`, if its caption says something of these results;
 - `table(results)`: the frame;
 
 and a figure
@@ -51,12 +52,15 @@ OF_CELLS = (
     "training",
     "metrics",
     "samples",
+    "matched",
 )
 """What may be read of every cell; the metrics of the reference models stand among the metrics."""
 RECORDS = "records"
 OUTSIDE = ("published",)
-"""Files that the section `report` of a configuration names, or not; without one, what reads it is
-not made."""
+"""Files that the section `report` of a configuration names, or not."""
+OPTIONAL = (*OUTSIDE, "matched")
+"""Frames that there are only where a configuration asks for them; without one, what reads it is not
+made."""
 FORMATS = ("csv", "md", "tex")
 RUN, SPLIT, VARIANT, OBJECTIVE, SWEEP, REGULARIZER = PER = (
     "run",
@@ -209,16 +213,16 @@ def chosen(
 
 
 def asked(declared: Mapping[str, Declaration], given: Mapping[str, Any]) -> dict[str, Declaration]:
-    """Those whose files of `OUTSIDE` are given.
+    """Those that read nothing of `OPTIONAL` that there is not.
 
     Args:
         declared: a catalogue.
-        given: name of a file of `OUTSIDE` -> its path, if there is one.
+        given: name of `OPTIONAL` -> whether there is such a frame.
     """
     return {
         name: declaration
         for name, declaration in declared.items()
-        if all(given.get(read) for read in declaration.reads if read in OUTSIDE)
+        if all(given.get(read) for read in declaration.reads if read in OPTIONAL)
     }
 
 

@@ -12,7 +12,13 @@ from geffect.names import CELL
 from geffect.report import cells as of_cells
 from geffect.report.registry import OF_CELLS
 
-STAGES = {"provenance": "unlearn", "geffect_records": "geffect", "evaluation_records": "evaluate"}
+STAGES = {
+    "provenance": "unlearn",
+    "geffect_records": "geffect",
+    "evaluation_records": "evaluate",
+    "at_records": "evaluate_at",
+    "matched_records": "matched",
+}
 """The records of cells, by the names of their paths, and the stages that they are about."""
 
 

@@ -97,7 +97,8 @@ def save(
     if list(paths) == ["csv"]:
         files.write_text(frame.to_csv(index=False), paths["csv"])
     else:
-        caption = " ".join([declaration.caption, *notes])
+        own = [module.note(results)] if hasattr(module, "note") else []
+        caption = " ".join([declaration.caption, *own, *notes])
         look = getattr(module, "COLUMNS", {})
         write(frame, **paths, caption=caption, columns=look, mark_best=hasattr(module, "MARK_BEST"))
     return list(paths.values())

@@ -1,10 +1,12 @@
 """One cell's unlearning run, from the original model to the files that it leaves behind."""
 
 import logging
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from transformers import PreTrainedModel
 
@@ -15,8 +17,30 @@ from geffect.models import folder
 from geffect.training.loop import Observer, Outcome, Select, train
 from geffect.training.resume import Resume
 from geffect.training.settings import TrainingSettings
+from geffect.training.shares import Displacement
 
 log = logging.getLogger(__name__)
+
+
+class Observers:
+    """Several observers of one run, which look one after another; one of them may have tables."""
+
+    def __init__(self, *observers: Observer):
+        self.observers = observers
+
+    def at(self, model: PreTrainedModel, step: int, moved: Mapping[str, Displacement]) -> None:
+        """Lets all of them look."""
+        for observer in self.observers:
+            observer.at(model, step, moved)
+
+    def state(self) -> dict[str, pd.DataFrame]:
+        """The tables of all of them."""
+        return {name: t for observer in self.observers for name, t in observer.state().items()}
+
+    def resume(self, model: PreTrainedModel, state: Mapping[str, pd.DataFrame]) -> None:
+        """Lets all of them continue."""
+        for observer in self.observers:
+            observer.resume(model, state)
 
 
 class Run:
