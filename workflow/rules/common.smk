@@ -422,7 +422,8 @@ def report_inputs(catalogue):
                 found[name] = config["report"][name]
             elif path := made_by_cells(name):
                 found[name] = per_cell(path, **fixed)
-        if "metrics" in names:
+        # Figures show the reference models by the main table.
+        if "metrics" in names and catalogue is TABLES:
             found["references"] = per_reference(f"{REFERENCE}/metrics.parquet")
         return found
 

@@ -1,32 +1,76 @@
-"""Figures are reproducible, and what cannot be drawn is an error in one line."""
+"""Figures are reproducible, fit the page, and can be read in print; what is missing shows."""
 
+import os
 import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
-from made_up import effects, main_frame
+from made_up import PLAIN, SWEEPS, draw, made_up_results, texts
+from matplotlib.text import Text
 
-from geffect.report import style
-from geffect.report.figures.compare import compare_objectives
-from geffect.report.figures.geffect import geffect_over_steps
-from geffect.report.figures.trade_off import trade_off
+from geffect.report import registry, style
+from geffect.report.results import Results
 
-FIGURES = {
-    "steps": lambda rng: geffect_over_steps(effects(rng, size=1e4), "GA"),
-    "compare": lambda rng: compare_objectives(effects(rng), "all"),
-    "trade_off": lambda rng: trade_off(main_frame(rng), "forget05"),
-}
+SEED = int(os.environ["GEFFECT_TEST_SEED"])  # set by the conftest of all tests
+EVERYTHING = PLAIN | SWEEPS
+NAMES = [
+    *(f"{figure}_ga" for figure in ("geffect", "change", "layers", "performance")),
+    *("compare_none", "compare_kl", "trade_off", "predicted", "weights", "densities"),
+    *("retain_objectives", "sweep_wga", "sweep_rmu", "sweep_components_rmu", "outcome"),
+]
 
 
-@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_of_the_catalogue_is_tried_here():
+    families = {registry.catalogue(registry.FIGURE)[name] for name in _families()}
+    assert families == set(registry.catalogue(registry.FIGURE).values())
+
+
+def _families():
+    known = registry.catalogue(registry.FIGURE)
+    for name in NAMES:
+        yield max((k for k in known if name == k or name.startswith(f"{k}_")), key=len)
+
+
+@pytest.fixture(scope="module")
+def everything():
+    """Results with sweeps, and with a cell that is missing."""
+    print(f"GEFFECT_TEST_SEED={SEED}")
+    rng = np.random.default_rng(SEED)
+    return made_up_results(rng, EVERYTHING, seeds=(1,), missing=[("npo", "kl", 1)])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_fits_the_page_and_can_be_read_in_print(name, everything):
+    figure = draw(everything, name)
+    width, height = figure.get_size_inches()
+    assert width == style.WIDTH and height < 9.5
+    renderer = figure.canvas.get_renderer()
+    box = figure.get_tightbbox(renderer)
+    assert box.x0 > -0.03 and box.x1 < width + 0.03, "something leaves the page"
+    assert box.y0 > -0.03 and box.y1 < height + 0.03, "something leaves the page"
+    sizes = [t.get_fontsize() for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
+    assert min(sizes) >= 6
+    for axes in figure.get_axes():
+        drawn = axes.get_visible() and (axes.lines or axes.collections)
+        if drawn and axes.get_label() != "<colorbar>":
+            row = [a for a in figure.get_axes() if a.get_position().y0 == axes.get_position().y0]
+            assert any(a.get_ylabel() for a in row), "an axis without a name"
+    panels = [a.get_tightbbox(renderer) for a in figure.get_axes() if a.get_visible()]
+    boxes = [legend.get_window_extent(renderer) for legend in figure.legends]
+    boxes += [text.get_window_extent(renderer) for text in figure.texts]
+    for number, box in enumerate(boxes):
+        others = [*panels, *boxes[:number]]
+        assert not any(box.overlaps(other) for other in others), "a legend or note hides something"
+
+
+@pytest.mark.parametrize("name", ["geffect_ga", "densities", "trade_off"])
 def test_saving_twice_gives_equal_bytes(name, rng, tmp_path):
     seed = int(rng.integers(1 << 31))
     files = []
     for attempt in ("first", "second"):
         paths = [tmp_path / f"{attempt}.{suffix}" for suffix in ("pdf", "png")]
-        style.save(FIGURES[name](np.random.default_rng(seed)), paths)
+        style.save(draw(made_up_results(np.random.default_rng(seed)), name), paths)
         files.append([path.read_bytes() for path in paths])
     assert files[0] == files[1]
     pdf = files[0][0]
@@ -34,34 +78,86 @@ def test_saving_twice_gives_equal_bytes(name, rng, tmp_path):
 
 
 def test_an_unknown_file_type_is_refused_before_anything_is_written(rng, tmp_path):
+    figure = draw(made_up_results(rng), "compare_none")
     with pytest.raises(ValueError, match=r"expected one of \.pdf, \.png, \.svg"):
-        style.save(FIGURES["compare"](rng), [tmp_path / "a.png", tmp_path / "a.gif"])
+        style.save(figure, [tmp_path / "a.png", tmp_path / "a.gif"])
     assert not list(tmp_path.iterdir())
 
 
-DRAW = [geffect_over_steps, compare_objectives, trade_off]
+# --- Gaps: what is missing shows, and everything else is drawn.
 
 
-@pytest.mark.parametrize("draw", DRAW)
-def test_an_empty_frame_is_a_one_line_error(draw):
-    with pytest.raises(ValueError, match="the frame is empty") as error:
-        draw(pd.DataFrame(), "nothing")
-    assert "\n" not in str(error.value)
+@pytest.fixture(scope="module")
+def gappy():
+    """Results of two seeds, of which GA's run without a regularizer lacks one, and po's diverged."""
+    print(f"GEFFECT_TEST_SEED={SEED}")
+    return made_up_results(
+        np.random.default_rng(SEED),
+        missing=[("ga", "none", 2), ("ga", "kl", 1), ("ga", "kl", 2)],
+        diverged=[("ga", "none", 1), ("po", "none", 1), ("po", "none", 2)],
+    )
 
 
-@pytest.mark.parametrize("draw", DRAW)
-def test_two_models_do_not_go_into_one_figure(draw, rng):
-    frame = main_frame(rng) if draw is trade_off else effects(rng)
-    both = pd.concat([frame, frame.assign(model="other")])
-    with pytest.raises(ValueError, match="rows of one model, got tiny, other"):
-        draw(both, "two models")
+OF_GA = ["geffect_ga", "change_ga", "layers_ga", "performance_ga", "compare_none"]
+OF_ALL = ["weights", "predicted", "outcome"]
 
 
-@pytest.mark.parametrize("draw", DRAW[:2])
-def test_rows_that_are_not_drawn_are_an_error(draw, rng):
-    frame = effects(rng)
-    with pytest.raises(ValueError, match="nothing to draw"):
-        draw(frame[frame["term"].eq("probe.nll")], "probes only")
+def words(figure):
+    """All text of a figure in one line."""
+    return " ".join(text.replace("\n", " ") for text in texts(figure))
+
+
+@pytest.mark.parametrize("name", [*OF_GA, *OF_ALL])
+def test_missing_and_diverged_cells_are_named_and_the_others_drawn(name, gappy):
+    figure = draw(gappy, name)
+    shown = words(figure)
+    assert "ga+none seed 2 is missing" in shown
+    assert "ga+none seed 1 diverged at step 5" in shown
+    assert any(axes.lines or axes.collections for axes in figure.get_axes())
+
+
+@pytest.mark.parametrize("name", OF_GA[:3])
+def test_a_cell_without_any_seed_has_an_empty_labelled_panel(name, gappy):
+    shown = words(draw(gappy, name))
+    assert "the cell is missing" in shown
+    assert "ga+kl seed 1 is missing; ga+kl seed 2 is missing" in shown
+
+
+def test_a_diverged_or_missing_cell_is_named_in_the_trade_off(gappy):
+    shown = words(draw(gappy, "trade_off"))
+    assert "po (diverged)" in shown and "ga+kl (missing)" in shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_of_a_run_without_any_result_every_figure_says_so(name, everything):
+    figure = draw(Results(everything.cells, variants=everything.variants), name)
+    assert any(text.get_color() == style.GAP for text in figure.findobj(Text))
+
+
+@pytest.mark.parametrize("name", ["weights", "densities"])
+def test_without_instances_a_figure_says_so(name, rng):
+    assert "instances" in words(draw(made_up_results(rng, without=["instances"]), name))
+
+
+def test_without_a_trajectory_the_rest_is_drawn(rng):
+    figure = draw(made_up_results(rng, without=["trajectory"]), "performance_ga")
+    assert "performance was not measured along the run" in words(figure)
+    assert figure.get_axes()[0].lines
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if "sweep" not in n])
+def test_one_objective_only(name, rng):
+    name = name.replace("kl", "none")
+    results = made_up_results(rng, {"ga": PLAIN["ga"]}, regularizers=("none",), seeds=(1,))
+    assert draw(results, name).get_axes()
+
+
+def test_seeds_that_only_some_cells_have_are_counted(rng):
+    full, single = made_up_results(rng, seeds=(1, 2)), made_up_results(rng, seeds=(1,))
+    cells = [c for c in full.cells if c["objective"] != "po"]
+    cells += [c for c in single.cells if c["objective"] == "po"]
+    results = Results(cells, variants=PLAIN, frames={"geffect": full.frame("geffect")})
+    assert "po+none has 1 of 2 seeds" in results.gaps("geffect")
 
 
 def test_drawing_needs_no_torch():

@@ -101,37 +101,40 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--figure", action="append", default=[], help="a file of another figure")
     parser.add_argument("--processes", type=int, default=2, help="default: %(default)s")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    ours = logging.getLogger("geffect")
+    ours.setLevel(logging.INFO)
+    handler = logging.StreamHandler()
+    ours.addHandler(handler)
     try:
         _draw(given)
     except (GeffectError, OSError) as error:
         sys.exit(f"error: {error}")
+    finally:
+        ours.removeHandler(handler)
 
 
 def _draw(given: argparse.Namespace) -> None:
     catalogue = registry.catalogue(registry.FIGURE, tuple(given.figure))
-    matched: set[str] = set()
-    known: dict[str, None] = {}
+    there: dict[Place, tuple[dict, Results]] = {}
     for place, cells in _places(cells_of(given.run)).items():
         results = results_of(given.run, cells)
         chosen = registry.of_splits(catalogue) if place else registry.of_run(catalogue)
-        figures = registry.drawn(chosen, cells, results.variants)
-        known |= dict.fromkeys(figures)
-        if given.names:
-            hits = {p: fnmatch.filter(figures, p) for p in given.names}
-            matched |= {pattern for pattern, names in hits.items() if names}
-            wanted = {name for names in hits.values() for name in names}
-            figures = {name: found for name, found in figures.items() if name in wanted}
+        there[place] = registry.drawn(chosen, cells, results.variants), results
+    known = list(dict.fromkeys(name for figures, _ in there.values() for name in figures))
+    for pattern in given.names:
+        if not fnmatch.filter(known, pattern):
+            raise ConfigError(
+                f"no figure {pattern!r} in {given.run}{ConfigError.suggestion(pattern, known)}"
+            )
+    wanted = {name for pattern in given.names or "*" for name in fnmatch.filter(known, pattern)}
+    for place, (figures, results) in there.items():
+        figures = {name: found for name, found in figures.items() if name in wanted}
         if given.list:
             where = ", ".join(place) if place else "run"
             for name, (declaration, _) in figures.items():
                 print(f"{where}: {name:<28} {declaration.title}")
         elif figures:
             _write(given, place, figures, results)
-    if unknown := [name for name in given.names if name not in matched]:
-        raise ConfigError(
-            f"no figure {unknown[0]!r} in {given.run}{ConfigError.suggestion(unknown[0], known)}"
-        )
 
 
 def _write(given: argparse.Namespace, place: Place, figures: dict, results: Results) -> None:

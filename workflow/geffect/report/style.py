@@ -123,8 +123,12 @@ def new_figure(height: float, title: str) -> Figure:
 
 def gap(axes: Axes, why: str) -> None:
     """Says in an otherwise empty panel why it is empty."""
-    text = "\n".join(textwrap.wrap(why, 34))
-    axes.text(0.5, 0.5, text, ha="center", va="center", color=GAP, transform=axes.transAxes)
+    spec = axes.get_subplotspec()
+    columns = 1 if spec is None else spec.get_gridspec().ncols
+    text = "\n".join(textwrap.wrap(why, 64 // columns))
+    # Not laid out: a panel is as wide as its neighbours, whatever it says.
+    look: dict[str, Any] = {"ha": "center", "va": "center", "color": GAP, "in_layout": False}
+    axes.text(0.5, 0.5, text, fontsize=SMALL, transform=axes.transAxes, **look)
     axes.grid(visible=False)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -184,9 +188,14 @@ def laid_out(figure: Figure) -> Figure:
     """Fix the layout, so that every file format gets the same one."""
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
-    # The first pass lays out with tick labels that its own result changes.
-    engine.execute(figure)
-    engine.execute(figure)
+    # A pass lays out with tick labels that its own result may change.
+    before = None
+    for _ in range(4):
+        engine.execute(figure)
+        places = np.array([axes.get_position().bounds for axes in figure.get_axes()])
+        if before is not None and np.allclose(places, before, atol=2e-3):
+            break
+        before = places
     rect = engine.get()["rect"]
     for legend in figure.legends:
         # Legends stand outside of what is laid out, at the edge of the figure: above the note.

@@ -3,12 +3,16 @@
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
-from made_up import STEPS
+from made_up import STEPS, draw, texts
 
-from geffect.names import COMPONENTS
-from geffect.report.figures.change import change_over_steps
+from geffect.names import CELL, COMPONENTS
+from geffect.report.results import Results
+
+
+def drawn(risk):
+    cells = risk[CELL].drop_duplicates().to_dict("records")
+    return draw(Results(cells, frames={"risk": risk}), "change_npo")
 
 
 def stacked(axes, x):
@@ -19,7 +23,7 @@ def stacked(axes, x):
 
 
 def test_bars_add_up_to_the_measured_line_by_term_and_by_component(risk):
-    figure = change_over_steps(risk, "what changed the risks")
+    figure = drawn(risk)
     panels = figure.get_axes()
     assert len(panels) == 2 * 4
     for (name, dataset), axes in zip(
@@ -40,9 +44,6 @@ def test_bars_add_up_to_the_measured_line_by_term_and_by_component(risk):
     assert panels[0].get_ylabel() == "regularizer kl\nchange of risk (nats)"
 
 
-def test_a_run_measured_once_has_nothing_to_draw(risk):
-    with pytest.raises(ValueError, match="nothing to draw"):
-        change_over_steps(risk[risk["step"].eq(STEPS[-1])], "x")
-    other = pd.concat([risk, risk.assign(objective="ga")])
-    with pytest.raises(ValueError, match="one objective"):
-        change_over_steps(other, "x")
+def test_a_run_measured_once_shows_why_there_is_nothing(risk):
+    figure = drawn(risk[risk["step"].eq(STEPS[-1])])
+    assert sum("measured once" in text.replace("\n", " ") for text in texts(figure)) == 2 * 4

@@ -1,29 +1,56 @@
-"""Objectives side by side."""
+"""Objectives side by side: cosines, and what the runs did to the risks."""
 
-import pandas as pd
-from made_up import effects, lines, panels_by_label, texts, values_of
+import numpy as np
+from made_up import SWEEPS, draw, lines, made_up_results, texts
 
-from geffect.report.figures import compare
+from geffect.report.figures.compare import MOST
 
-PANELS = {
-    "G-effect $e_u$": ("unlearn", "geffect"),
-    "G-effect $e_r$": ("retain", "geffect"),
-    "cosine of $e_u$": ("unlearn", "cosine"),
-    "cosine of $e_r$": ("retain", "cosine"),
-}
+STARTS = {"unlearn": "forget set", "retain": "retained data"}
 
 
-def test_compare_draws_one_line_per_objective(rng):
-    names = [f"wga_a{i}" for i in range(9)]
-    frames = {name: effects(rng, objective=name) for name in names}
-    figure = compare.compare_objectives(pd.concat(frames.values()), "sweep over α")
-    panels = panels_by_label(figure)
-    assert set(panels) == set(PANELS)
-    for label, (dataset, value) in PANELS.items():
-        drawn = lines(panels[label][0])
-        assert list(drawn) == names
-        looks = {(line.get_color(), line.get_linestyle()) for line in drawn.values()}
-        assert len(looks) == len(names)
+def panels(figure):
+    """(value, data set) -> axes."""
+    found = {}
+    for axes in figure.get_axes():
+        value = "change" if "up)" in axes.get_title() else "cosine"
+        dataset = next(d for d, start in STARTS.items() if axes.get_title().startswith(start))
+        found[value, dataset] = axes
+    return found
+
+
+def test_a_line_per_objective_of_cosines_and_of_measured_changes_and_no_raw_effect(rng):
+    results = made_up_results(rng)
+    figure = draw(results, "compare_none")
+    assert len(figure.get_axes()) == 4
+    assert not any("G-effect" in axes.get_ylabel() for axes in figure.get_axes())
+    for (value, dataset), axes in panels(figure).items():
+        drawn = lines(axes)
+        assert list(drawn) == ["ga", "npo", "po"]
         for name, line in drawn.items():
-            assert list(line.get_ydata()) == values_of(frames[name], dataset, value)
-    assert texts(figure).count("step (optimiser updates)") == 2
+            frame = results.frame("risk" if value == "change" else "geffect")
+            chosen = frame["objective"].eq(name) & frame["regularizer"].eq("none")
+            chosen &= frame["term"].eq("objective") & frame["component"].eq("total")
+            rows = frame[chosen & frame["dataset"].eq(dataset)]
+            column = "measured_change" if value == "change" else "cosine"
+            wide = rows.pivot(index="step", columns="seed", values=column)
+            if value == "change":
+                wide = wide.shift(fill_value=0).cumsum()
+            np.testing.assert_allclose(line.get_ydata(), wide.mean(axis=1))
+
+
+def test_both_sides_of_a_row_have_the_same_scale(rng):
+    found = panels(draw(made_up_results(rng), "compare_kl"))
+    for value in ("change", "cosine"):
+        sides = [found[value, dataset].get_ylim() for dataset in STARTS]
+        assert sides[0] == sides[1]
+
+
+def test_of_many_variants_one_stands_for_its_objective_and_the_others_are_named(rng):
+    variants = {name: {"name": name, "hyper": {}} for name in ("ga", "npo")} | SWEEPS
+    assert len(variants) > MOST
+    figure = draw(made_up_results(rng, variants, seeds=(1,)), "compare_none")
+    for axes in figure.get_axes():
+        assert list(lines(axes)) == ["ga", "npo", "wga", "rmu_l9_c1"]
+    (note,) = [text for text in texts(figure) if "figures of their sweeps" in text]
+    for name in ("wga_a7", "wga_a0.5", "rmu_l16_c2"):
+        assert name in note.replace("\n", " ")

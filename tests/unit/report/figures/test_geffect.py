@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import STEPS, effects, lines, panels_by_label, texts, values_of
+from made_up import STEPS, draw_frame, effects, lines, name_cell, panels_by_label, texts, values_of
 
 from geffect.names import COMPONENTS
 from geffect.report.figures import geffect
@@ -18,7 +18,7 @@ PANELS = {
 
 def test_steps_figure_draws_each_component(rng):
     plain, with_kl = effects(rng), effects(rng, regularizer="kl")
-    figure = geffect.geffect_over_steps(pd.concat([plain, with_kl]), "GA")
+    figure = draw_frame("geffect_ga", pd.concat([plain, with_kl]))
     panels = panels_by_label(figure)
     assert set(panels) == set(PANELS)
     for label, (dataset, value) in PANELS.items():
@@ -37,10 +37,10 @@ def test_steps_figure_draws_each_component(rng):
 
 def test_steps_figure_says_what_it_shows(rng):
     frame = pd.concat([effects(rng), effects(rng, regularizer="kl")])
-    figure = geffect.geffect_over_steps(frame, "GA on forget05")
+    figure = draw_frame("geffect_ga", frame)
     shown = texts(figure)
     for text in (
-        "GA on forget05",
+        "ga: down on the left is forgetting, down on the right is harm (tiny,\xa0forget05)",
         "regularizer: none",
         "regularizer: kl",
         "unlearning (wanted: negative)",
@@ -53,7 +53,7 @@ def test_steps_figure_says_what_it_shows(rng):
 
 def test_seeds_become_a_mean_and_a_band(rng):
     seeds = [effects(rng, seed=seed) for seed in range(3)]
-    figure = geffect.geffect_over_steps(pd.concat(seeds), "GA")
+    figure = draw_frame("geffect_ga", pd.concat(seeds))
     axes = panels_by_label(figure)["G-effect $e_u$"][0]
     stacked = np.array([values_of(frame, "unlearn", "geffect") for frame in seeds])
     np.testing.assert_allclose(lines(axes)["total"].get_ydata(), stacked.mean(axis=0))
@@ -67,7 +67,8 @@ def test_seeds_become_a_mean_and_a_band(rng):
 def test_a_diverged_run_ends_and_says_so(rng):
     stopped = effects(rng, steps=[0, 5])
     frame = pd.concat([stopped, effects(rng, regularizer="kl")])
-    figure = geffect.geffect_over_steps(frame, "GA", {("none", 42): 7})
+    log = pd.DataFrame({"step": [6, 7], "diverged": [False, True]}).assign(**name_cell("ga"))
+    figure = draw_frame("geffect_ga", frame, [log])
     top, bottom = panels_by_label(figure)["G-effect $e_u$"]
     assert list(lines(top)["total"].get_xdata()) == [0, 5]
     assert top.get_xlim() == bottom.get_xlim() and top.get_xlim()[1] > 12
@@ -78,20 +79,20 @@ def test_a_diverged_run_ends_and_says_so(rng):
 def test_missing_numbers_are_gaps(rng):
     frame = effects(rng)
     frame.loc[frame["step"].eq(5), ["geffect", "cosine"]] = np.nan
-    figure = geffect.geffect_over_steps(frame, "GA")
+    figure = draw_frame("geffect_ga", frame)
     for axes in figure.get_axes():
         drawn = np.isnan(lines(axes)["total"].get_ydata())
         assert drawn.tolist() == [False, True, False, False]
     frame[["geffect", "cosine"]] = np.nan
-    geffect.geffect_over_steps(frame, "nothing but missing numbers")
+    draw_frame("geffect_ga", frame)
 
 
 def test_values_over_several_orders_get_a_symlog_axis(rng):
     frame = effects(rng)
-    figure = geffect.geffect_over_steps(frame.assign(geffect=-1.0 - frame["step"]), "linear")
+    figure = draw_frame("geffect_ga", frame.assign(geffect=-1.0 - frame["step"]))
     assert {axes.get_yscale() for axes in figure.get_axes()} == {"linear"}
     frame["geffect"] = -(10.0 ** (frame["step"] / 2 - 2))
-    figure = geffect.geffect_over_steps(frame, "wide")
+    figure = draw_frame("geffect_ga", frame)
     for label, panels in panels_by_label(figure).items():
         assert panels[0].get_yscale() == ("symlog" if "G-effect" in label else "linear")
         low, high = panels[0].get_ylim()
@@ -104,7 +105,7 @@ def test_values_over_several_orders_get_a_symlog_axis(rng):
 )
 def test_the_axis_of_the_cosine_is_symmetric_and_as_narrow_as_it_can_be(largest, reach, rng):
     frame = effects(rng)
-    figure = geffect.geffect_over_steps(frame.assign(cosine=-largest), "narrow")
+    figure = draw_frame("geffect_ga", frame.assign(cosine=-largest))
     cosines = [panels[0] for label, panels in panels_by_label(figure).items() if "cos" in label]
     assert len(cosines) == 2
     for axes in cosines:
@@ -113,5 +114,5 @@ def test_the_axis_of_the_cosine_is_symmetric_and_as_narrow_as_it_can_be(largest,
 
 
 def test_a_single_step_is_visible(rng):
-    for axes in geffect.geffect_over_steps(effects(rng, steps=[0]), "GA").get_axes():
+    for axes in draw_frame("geffect_ga", effects(rng, steps=[0])).get_axes():
         assert all(line.get_marker() != "None" for line in lines(axes).values())

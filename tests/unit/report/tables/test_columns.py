@@ -73,7 +73,11 @@ def test_every_column_holds_the_metric_that_it_is_called_by(make, columns, rng, 
         assert float(readers[name]) == pytest.approx(value, abs=1e-4), name
     changes = ["change_unlearn", "change_retain"]
     others = [*CELL, "e_unlearn", "e_retain", *changes, "n_seeds", "status"]
-    assert set(columns) <= {c for c in table if not c.endswith("_sd")} <= {*columns, *others}
+    assert (
+        set(columns)
+        <= {c for c in table if not c.endswith(("_sd", "_low", "_high"))}
+        <= {*columns, *others}
+    )
 
 
 def test_nine_parts_has_one_row_per_cell(rng):

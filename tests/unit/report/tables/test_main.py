@@ -64,7 +64,9 @@ def test_main_table_columns(rng):
         *["change_unlearn", "change_retain"],
     ]
     expected = ["model", "split", "objective", "regularizer", *values]
-    expected += [*(f"{name}_sd" for name in values), "n_seeds", "status"]
+    expected += [f"{name}_sd" for name in values]
+    expected += [f"{name}_{end}" for name in values for end in ("low", "high")]
+    expected += ["n_seeds", "status"]
     assert list(main.main_table(*make_frames([name_cell("ga")], rng))) == expected
 
 
