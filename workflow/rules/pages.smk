@@ -21,21 +21,6 @@ TABLE_CAPTIONS = dict(
 )
 
 
-def first_original(wildcards):
-    """The original model of the first seed, whose tokenizer all cells share."""
-    return fill(
-        f"{MODEL}/model",
-        model=wildcards.model,
-        corpus="full",
-        seed=cells_of(wildcards.model, wildcards.split)[0].seed,
-    )
-
-
-def cells_here(name):
-    """An input function: a table of every cell of one (model, split)."""
-    return lambda w: per_cell(f"{CELL}/{name}.parquet", model=w.model, split=w.split)
-
-
 rule token_page:
     input:
         training=cells_here("training"),
@@ -109,7 +94,9 @@ rule overview:
         run=config["run"],
         places=[list(place) for place in model_splits()],
         captions=TABLE_CAPTIONS,
-        configuration=lambda w: yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
+        configuration=lambda w: yaml.safe_dump(
+            dict(config), sort_keys=False, allow_unicode=True
+        ),
         code=hashed("overview"),
         templates=pages.version(),
     script:

@@ -199,8 +199,8 @@ def most_damaging(
         table = pd.DataFrame({"times": of.size() // steps, "share": of.sum() / steps})
         table = table[table["share"] > 0].nlargest(number, "share").reset_index()
         texts = [decode([token]) for token in table["id"]]
-        columns = {name: cell.key[name] for name in CELL}
-        found.append(table.assign(**columns, text=texts)[[*CELL, "text", "times", "share"]])
+        key = {name: cell.key[name] for name in CELL}
+        found.append(table.assign(**key, text=texts)[[*CELL, "text", "times", "share"]])
     columns = [*CELL, "text", "times", "share"]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
