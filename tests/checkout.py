@@ -9,6 +9,8 @@ from pathlib import Path
 NANO = Path(__file__).parent / "integration/nano.yaml"
 CELLS = ["npo+kl", "wga+nll", "rmu+rr", "ga_exploding+none"]
 FINITE = CELLS[:-1]
+REPORT = {"tables", "statements", "token_page", "figures", "run_figures", "overview"}
+"""The rules that sum up and show what cells left behind."""
 TABLES = ("geffect", "risk", "trajectory", "instances", "tokens")
 
 

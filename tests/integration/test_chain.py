@@ -8,7 +8,8 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from checkout import CELLS, FINITE, TABLES, Checkout
+from checkout import CELLS, FINITE, REPORT, TABLES, Checkout
+from chromium import WIDTHS
 
 from geffect.effects.reweighting import reweighted
 from geffect.jobs import status
@@ -172,16 +173,16 @@ def test_what_is_read_along_the_run_replans_g_effects_and_no_evaluation(run):
 
 def test_a_plot_function_replans_figures_alone(run):
     with more_code_in(run, "report/figures/compare.py"):
-        assert set(run.planned()) == {"figures"}
+        assert set(run.planned()) == {"figures", "overview"}
 
 
 def test_how_training_is_resumed_replans_training_and_what_is_made_of_it(run):
-    allowed = ("all", "data", "evaluate", "evaluate_reference", "matched", "tables", "figures")
+    allowed = ("all", "data", "evaluate", "evaluate_reference", "matched", *REPORT)
     with more_code_in(run, "training/resume.py"):
         everything = run.planned()
         others = run.planned("--allowed-rules", *allowed)
     trained = {"base_training", "finetune", "unlearn"}
-    made = {"geffect", "evaluate", "evaluate_reference", "matched", "tables", "figures"}
+    made = {"geffect", "evaluate", "evaluate_reference", "matched", *REPORT}
     assert set(everything) == trained | made
     assert others == {}, "stale only because of what they are made of"
 
@@ -207,12 +208,12 @@ def kept(tmp_path_factory, checkout, run):
 def test_with_kept_checkpoints_the_engine_replans_g_effects_and_no_training(kept):
     run, config = kept
     with more_code_in(run, "effects/gradients.py"):
-        assert set(run.planned(more_config=config)) == {"geffect", "tables", "figures"}
+        assert set(run.planned(more_config=config)) == {"geffect", *REPORT}
 
 
 def test_g_effects_of_kept_checkpoints_do_not_depend_on_the_training_loop(kept):
     run, config = kept
-    allowed = ("geffect", "tables", "figures", "all")
+    allowed = ("geffect", *REPORT, "all")
     with more_code_in(run, "training/loop.py"):
         everything = run.planned(more_config=config)
         others = run.planned("--allowed-rules", *allowed, more_config=config)
@@ -230,7 +231,7 @@ def test_g_effects_of_kept_checkpoints_do_not_depend_on_the_training_loop(kept):
 def test_an_edit_replans_the_cells_that_use_it(file, old, new, cell, run):
     with edited(run, file, old, new):
         planned = run.planned()
-    assert set(planned) == {"unlearn", "geffect", "evaluate", "matched", "tables", "figures"}
+    assert set(planned) == {"unlearn", "geffect", "evaluate", "matched", *REPORT}
     assert planned["unlearn"] == planned["geffect"] == planned["evaluate"] == {cell}
 
 
@@ -362,3 +363,43 @@ def test_the_tables_of_a_cell_agree_with_one_another(run):
     total = total.set_index(["dataset", "step"])
     change = total["risk"].groupby("dataset").diff().dropna().to_numpy()
     np.testing.assert_allclose(total["measured_change"].dropna(), change, rtol=1e-12)
+
+
+def test_the_statements_of_a_run_are_judged_and_its_gaps_named(run):
+    table = pd.read_csv(run.path("tables/statements.csv"), keep_default_na=False)
+    assert set(table["statement"]) == set(range(1, 9))
+    assert set(table["by"]) == {"geffect", "change"}
+    assert table["reason"].ne("").all()
+    ga = table[table["statement"].eq(1)]
+    assert set(ga["verdict"]) == {"cannot be told"}
+    assert ga["reason"].str.contains("diverged").all()
+
+
+def test_pages_show_the_runs_and_the_cell_that_diverged(run):
+    page = run.path("report/nano-phi/forget10/tokens.html").read_text()
+    assert all(cell.replace("+", " + ") in page for cell in CELLS)
+    assert "Diverged" in page
+    worst = pd.read_parquet(run.path("report/nano-phi/forget10/tokens.parquet"))
+    assert set(worst["objective"]) >= {cell.partition("+")[0] for cell in FINITE}
+    assert "diverged" in run.path("report/index.html").read_text()
+    assert "run: nano" in run.path("report/tables.html").read_text()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_pages_of_a_run_open_from_disk(width, run, browser):
+    for name in ("index", "answers", "tables", "nano-phi/forget10/tokens"):
+        assert browser.problems(run.path(f"report/{name}.html"), width) == [], name
+
+
+@pytest.mark.browser
+def test_the_report_opens_from_disk_and_holds_every_page(run, browser):
+    file = run.path("report.html")
+    run.snakemake("--report", file)
+    for width in WIDTHS:
+        assert browser.problems(file, width) == []
+    text = browser.open(file).run("return document.body.innerText")
+    assert "What not to conclude" in text
+    assert all(category in text for category in ("Answers", "Tables", "Tokens"))
+    drawn = browser.run("return document.querySelector('svg, canvas') !== null")
+    assert drawn, "the graph of rules"

@@ -490,6 +490,45 @@ def page_files():
     ]
 
 
+def used_variants(model, split):
+    """The resolved objectives and regularizers of the cells of one (model, split), and probes."""
+    cells = cells_like(dict(model=model, split=split))
+    names = {
+        OBJECTIVE: dict.fromkeys(cell.objective for cell in cells),
+        REGULARIZER: dict.fromkeys(
+            [cell.regularizer for cell in cells]
+            + [name for cell in cells for name in CONFIG.probes(cell)]
+        ),
+    }
+    return dict(
+        model=model,
+        split=split,
+        **{
+            kind: {
+                name: loss
+                for name in found
+                if (loss := CONFIG.loss(kind, name, split, model)) is not None
+            }
+            for kind, found in names.items()
+        },
+    )
+
+
+def first_original(wildcards):
+    """The original model of the first seed, whose tokenizer all cells share."""
+    return fill(
+        f"{MODEL}/model",
+        model=wildcards.model,
+        corpus="full",
+        seed=cells_like(wildcards)[0].seed,
+    )
+
+
+def cells_here(name):
+    """An input function: a table of every cell of one (model, split)."""
+    return lambda w: per_cell(f"{CELL}/{name}.parquet", model=w.model, split=w.split)
+
+
 def table_notes():
     """What a reader of the tables needs to know."""
     notes = [

@@ -9,21 +9,6 @@ import yaml
 from geffect.report import pages
 
 
-def first_original(wildcards):
-    """The original model of the first seed, whose tokenizer all cells share."""
-    return fill(
-        f"{MODEL}/model",
-        model=wildcards.model,
-        corpus="full",
-        seed=cells_like(wildcards)[0].seed,
-    )
-
-
-def cells_here(name):
-    """An input function: a table of every cell of one (model, split)."""
-    return lambda w: per_cell(f"{CELL}/{name}.parquet", model=w.model, split=w.split)
-
-
 rule token_page:
     input:
         training=cells_here("training"),

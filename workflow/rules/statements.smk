@@ -4,30 +4,6 @@ statements  every cell's geffect, risk, training log and instances -> tables/sta
 """
 
 
-def used_variants(model, split):
-    """The resolved objectives and regularizers of the cells of one (model, split), and probes."""
-    cells = cells_like(dict(model=model, split=split))
-    names = {
-        OBJECTIVE: dict.fromkeys(cell.objective for cell in cells),
-        REGULARIZER: dict.fromkeys(
-            [cell.regularizer for cell in cells]
-            + [name for cell in cells for name in CONFIG.probes(cell)]
-        ),
-    }
-    return dict(
-        model=model,
-        split=split,
-        **{
-            kind: {
-                name: loss
-                for name in found
-                if (loss := CONFIG.loss(kind, name, split, model)) is not None
-            }
-            for kind, found in names.items()
-        },
-    )
-
-
 rule statements:
     input:
         geffect=per_cell(f"{CELL}/geffect.parquet"),

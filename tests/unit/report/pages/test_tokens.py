@@ -186,3 +186,23 @@ def test_a_diverged_run_is_shown_as_far_as_it_went(rng):
     assert [c["steps"] for c in data["cells"]] == [STEPS[:1], STEPS]
     assert [c["diverged"] for c in data["cells"]] == [True, False]
     assert np.isnan(unpacked(data["cells"][0]["values"]["e_retain"])[0, 0])
+
+
+def test_the_most_damaging_texts_are_those_of_the_greatest_share(rng):
+    rows = [
+        {"step": step, "text": "answer", "sample": 0, "token": n, "id": ord(letter)}
+        | {"e_retain": e * scale, "weight": weight}
+        for step, scale in ((0, 1.0), (10, 1e6))
+        for n, (letter, e, weight) in enumerate(
+            [("a", -1, 1), ("b", -3, 1), ("a", -1, 1), ("c", 9, 1), ("d", -99, 0)]
+        )
+    ]
+    table = pd.DataFrame(rows)
+    found = tokens.most_damaging([cell(table), cell(None, name="npo")], decode)
+    assert found["text"].tolist() == ["b", "a"], "neither help nor what has no weight"
+    assert found["share"].tolist() == pytest.approx([0.6, 0.4]), "whatever the scale of a step"
+    assert found["times"].tolist() == [1, 2]
+    assert set(found["objective"]) == {"ga"}
+    plain = tokens.most_damaging([cell(table.drop(columns="weight"))], decode, number=1)
+    assert plain["text"].tolist() == ["d"]
+    assert tokens.most_damaging([cell(None)], decode).empty

@@ -120,10 +120,10 @@ def sentences(rows: pd.DataFrame) -> list[tuple[str, str]]:
             "Which objective forgets?",
             f"{most['objective']} most: it raises the risk on the forget set by "
             f"{number(most['change_unlearn'])} nats per token"
-            + _recites(most, "es_unlearn", "the forget set")
+            + _recites(most, "es_unlearn", "D_u")
             + (
                 f". {least['objective']} least: {number(least['change_unlearn'])} nats"
-                + _recites(least, "es_unlearn", "it")
+                + _recites(least, "es_unlearn", "D_u")
                 if len(plain) > 1
                 else ""
             )
@@ -137,7 +137,7 @@ def sentences(rows: pd.DataFrame) -> list[tuple[str, str]]:
             "Which harms retention?",
             f"{harm['objective']} most: it raises the risk on the retained data by "
             f"{number(harm['change_retain'])} nats per token"
-            + _recites(harm, "es_retain", "them")
+            + _recites(harm, "es_retain", "D_r")
             + (
                 ". For each nat of forgetting, "
                 f"{ratios.loc[ratios['per_nat'].idxmin(), 'objective']} harms least "
@@ -195,10 +195,7 @@ def sentences(rows: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _recites(row: pd.Series, column: str, what: str) -> str:
-    if pd.isna(row[column]):
-        return ""
-    of = f" of {what}" if what else ""
-    return f", and then recites {row[column]:.0%}{of}"
+    return "" if pd.isna(row[column]) else f", and then recites {row[column]:.0%} of {what}"
 
 
 def shown(text: str) -> str:

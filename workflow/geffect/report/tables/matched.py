@@ -23,9 +23,7 @@ READS = ["matched", "metrics", "training", "records"]
 FORMATS = ["csv", "md", "tex"]
 MARK_BEST = True
 
-COLUMNS = {"a": Column("a")} | {
-    name: MAIN_LOOK[name] for name in (*MAIN_COLUMNS, "n_seeds")
-}
+COLUMNS = {"a": Column("a")} | {name: MAIN_LOOK[name] for name in (*MAIN_COLUMNS, "n_seeds")}
 
 
 def table(results: Results) -> pd.DataFrame:
