@@ -252,9 +252,8 @@ def test_one_core_gives_the_same_bytes_and_a_cell_can_be_asked_for_by_path(run):
 def test_measured_inside_the_run_the_tables_are_the_same_and_no_weights_stay(run):
     cells = ["npo+kl", "ga_exploding+none"]
     cell = "inside/nano/cells/nano-phi/forget10/{}/seed3/{}.parquet"
-    wanted = [cell.format(name, "geffect") for name in cells] + [
-        cell.format("npo+kl", name) for name in ("metrics", "metrics_at", "matched")
-    ]
+    wanted = [cell.format(name, table) for name in cells for table in ("geffect", "metrics_at")]
+    wanted += [cell.format("npo+kl", name) for name in ("metrics", "matched")]
     for name in ("data", "models", "references"):
         shutil.copytree(run.path(name), run.path(name, "inside"))
     (run.folder / "inside.yaml").write_text(
@@ -273,6 +272,12 @@ def test_measured_inside_the_run_the_tables_are_the_same_and_no_weights_stay(run
         evaluated = [run.cell("npo+kl", name, root) for root in ("results", "inside")]
         assert evaluated[0].read_bytes() == evaluated[1].read_bytes()
     assert not run.cell("npo+kl", "model", "inside").exists(), "weights go once they are evaluated"
+    exploded = pd.read_parquet(run.cell("ga_exploding+none", "metrics_at.parquet", "inside"))
+    assert exploded.groupby("step")["value"].count().gt(0).to_dict() == {
+        0: True,
+        4: False,
+        5: False,
+    }
 
 
 def test_chosen_steps_are_evaluated_inside_the_run_and_from_checkpoints_alike(run, kept):

@@ -69,8 +69,8 @@ def test_a_model_that_keeps_retention_is_taken_as_it_is():
 
 
 def test_what_holds_beyond_a_dip_does_not_count(rng):
-    for end in rng.uniform(0.3, 0.6, size=10):
-        dip = (end - 0.26, end)
+    for end in rng.uniform(0.65, 0.99, size=10):
+        dip = (end - 1.01 / matched.SCAN, end)  # no narrower one is promised to be found
 
         def strength(a, dip=dip):
             return 0.2 if dip[0] <= a < dip[1] or a < 0.01 else 0.9
