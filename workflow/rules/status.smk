@@ -147,18 +147,17 @@ def cell_rows():
 
 
 def report_rows():
-    """The tables, the statements, and the figures of every (model, split)."""
-    return [
-        row("tables", report=stage("tables")),
-        row("statements", report=stage("statements")),
-        row("overview", report=stage("overview")),
-    ] + [
-        row("figures", model, split, report=stage("figures", model=model, split=split))
-        for model, split in model_splits()
-    ] + [
-        row("tokens", model, split, report=stage("token_page", model=model, split=split))
+    """The tables, the statements and the overview; figures and tokens of every (model, split)."""
+    whole = [
+        row(name, **{"report": stage(name)})
+        for name in ("tables", "statements", "overview")
+    ]
+    parts = [
+        row(title, model, split, **{"report": stage(rule, model=model, split=split)})
+        for title, rule in (("figures", "figures"), ("tokens", "token_page"))
         for model, split in model_splits()
     ]
+    return whole + parts
 
 
 def groups():
@@ -193,6 +192,11 @@ def summary(files):
             f"main table:      {ROOT}/tables/main.md (.csv, .tex); utility.md, privacy.md; all metrics with intervals: metrics.csv",
             f"cumulated:       {ROOT}/tables/geffect.csv; how all was made: provenance.csv",
         ]
+    pages = made("index.html", "report")
+    if pages:
+        lines.append(
+            f"to look at:      {pages[0]} (in a browser); statements: {ROOT}/tables/statements.md"
+        )
     for title, found in (
         ("figures", [f"{path}/*.pdf (.png)" for path in made("*", "figures")]),
         ("G-effects", made("geffect.parquet", "cells")),
