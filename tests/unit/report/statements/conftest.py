@@ -54,7 +54,8 @@ class Grid:
 
         cos, change: of D_u and D_r, a number or one for every measured step (for every interval);
         reg: the same pair for the regularizer; probes: name -> cos; shallow: size of the shallow
-        block beside middle of 1, and deep; rates: the learning rate of every update; weights, effects: [steps, samples].
+        block beside middle of 1, and deep; rates: the learning rate of every update; weights,
+        effects: [steps, samples].
         """
         key = dict(zip(CELL, (MODEL, self.split, objective, regularizer, seed), strict=True))
         self.cells.append(key)

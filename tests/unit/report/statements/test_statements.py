@@ -564,3 +564,19 @@ def test_spreads_over_seeds_and_instances_add_up_in_squares(grid, rng):
     instances = alone["value"] - alone["low"]  # shifting all weights changes no spread
     over_seeds = stats.t.ppf(0.975, 2) * stats.sem(falls[1:])
     assert both["value"] - both["low"] == pytest.approx(np.hypot(instances, over_seeds), rel=1e-6)
+
+
+def test_a_curve_that_bends_between_two_steps_is_read_with_an_error(grid):
+    """Straight, there is none; bent, it takes a verdict away that the lines alone would give."""
+    made = grid().run("npo", change=([1.0] * 4, [0.5] * 4)).run("ga", change=([1.0] * 4, [0.6] * 4))
+    straight = made.judged(3, CHANGE)
+    assert straight["part_verdict"] == HOLDS
+    assert "uncertain between measured steps by 0;" in straight["reason"] + ";"
+    made = grid().run("npo", change=([0.5, 0.5, 0.7, 0.0], [0.0, 0.0, 0.1, 0.0]))
+    made.run("ga", change=([0.5, 0.5, 4.0, 4.0], [0.0, 0.0, 3.0, 4.0]))
+    bent = made.judged(3, CHANGE)
+    # At 1.7 nats: NPO +0.1; GA's lines say 0 + 3 · 0.7/4 = 0.525.
+    assert bent["value"] == pytest.approx((0.525 - 0.1) / 1.7)
+    error = float(bent["reason"].split("uncertain between measured steps by ")[1].split(";")[0])
+    assert error > 0.05
+    assert (bent["part_verdict"] == HOLDS) == (bent["value"] > 0.05 + error)
