@@ -135,6 +135,7 @@ def test_one_changed_hyper_parameter_replans_its_cells_and_what_is_made_of_them(
         "statements": 1,
         "token_page": 2,
         "figures": 2,
+        "run_figures": 1,
         "overview": 1,
     }
 
@@ -170,10 +171,11 @@ def test_steps_that_are_asked_for_later_are_evaluated_and_their_weights_made_aga
 
 def test_another_share_replans_matched_retention_alone(grid):
     grid.write("share.yaml", {"matched": {"es_retain": 0.9}})
-    assert grid.plan(config=["share.yaml"]) == {"matched": 40, "tables": 1, "figures": 2}
+    shown = {"tables": 1, "figures": 2, "run_figures": 1, "overview": 1}
+    assert grid.plan(config=["share.yaml"]) == {"matched": 40, **shown}
     grid.write("off.yaml", {"matched": {"evaluate": False}})
     jobs = grid.plan(config=["off.yaml"])
-    assert "matched" not in jobs and set(jobs) <= {"tables", "figures"}
+    assert "matched" not in jobs and set(jobs) <= set(shown)
 
 
 def test_where_and_how_resume_states_are_left_replans_nothing(grid):

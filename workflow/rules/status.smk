@@ -151,25 +151,17 @@ def cell_rows():
     ]
 
 
-def split_rows(name, rule):
-    """The rows of a rule that makes something of every (model, split)."""
-    # In a line: at the start of one, `report` is a word of Snakemake's own.
-    keys = [dict(model=model, split=split) for model, split in model_splits()]
-    return [row(name, *key.values(), report=stage(rule, **key)) for key in keys]
-
-
 def report_rows():
-    """The tables, the statements, the overview, the figures and pages of every (model, split)."""
-    return [
-        row("tables", report=stage("tables")),
-        row("statements", report=stage("statements")),
-        row("overview", report=stage("overview")),
-        *split_rows("figures", "figures"),
-        *split_rows("tokens", "token_page"),
+    """What is of the run, and the figures and tokens of every (model, split)."""
+    names = ["tables", "statements", "overview", *(["run_figures"] if OF_RUN else [])]
+    # In a line: at the start of one, `report` is a word of Snakemake's own.
+    whole = [row(name, **{"report": stage(name)}) for name in names]
+    parts = [
+        row(title, model, split, **{"report": stage(rule, model=model, split=split)})
+        for title, rule in (("figures", "figures"), ("tokens", "token_page"))
+        for model, split in model_splits()
     ]
-    return rows + [
-        row("run_figures", report=stage("run_figures")) for _ in run_figure_folders()
-    ]
+    return whole + parts
 
 
 def groups():
@@ -204,6 +196,11 @@ def summary(files):
             f"main table:      {ROOT}/tables/main.md (.csv, .tex); utility.md, privacy.md; all metrics with intervals: metrics.csv",
             f"cumulated:       {ROOT}/tables/geffect.csv; how all was made: provenance.csv",
         ]
+    pages = made("index.html", "report")
+    if pages:
+        lines.append(
+            f"to look at:      {pages[0]} (in a browser); statements: {ROOT}/tables/statements.md"
+        )
     for title, found in (
         (
             "figures",

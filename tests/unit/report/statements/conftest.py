@@ -42,6 +42,8 @@ class Grid:
         change=(1.0, 0.5),
         reg=None,
         shallow=2.0,
+        deep=1.0,
+        rates=1e-3,
         weights=None,
         effects=None,
         diverged=False,
@@ -52,19 +54,18 @@ class Grid:
 
         cos, change: of D_u and D_r, a number or one for every measured step (for every interval);
         reg: the same pair for the regularizer; probes: name -> cos; shallow: size of the shallow
-        block beside middle and deep of 1; weights, effects: [steps, samples].
+        block beside middle of 1, and deep; rates: the learning rate of every update; weights,
+        effects: [steps, samples].
         """
         key = dict(zip(CELL, (MODEL, self.split, objective, regularizer, seed), strict=True))
         self.cells.append(key)
-        parts = {"embed": 0.1, "shallow": shallow, "middle": 1.0, "deep": 1.0, "lm": 0.1}
+        parts = {"embed": 0.1, "shallow": shallow, "middle": 1.0, "deep": deep, "lm": 0.1}
         whole = sum(parts.values())
         shares = {name: value / whole for name, value in parts.items()} | {"total": 1.0}
         terms = {"objective": (cos, change)} | ({"regularizer": reg} if reg else {})
         geffect, risk = [], []
-        for term, (cosine, _) in [
-            *terms.items(),
-            *((f"probe.{n}", (c, 0)) for n, c in (probes or {}).items()),
-        ]:
+        probed = [(f"probe.{name}", (cosine, 0)) for name, cosine in (probes or {}).items()]
+        for term, (cosine, _) in [*terms.items(), *probed]:
             for dataset, value in zip((UNLEARN, RETAIN), cosine, strict=True):
                 for step, at in zip(STEPS, np.broadcast_to(value, len(STEPS)), strict=True):
                     for component, share in shares.items():
@@ -92,7 +93,7 @@ class Grid:
         self._add(
             "training",
             key,
-            {"step": updates, "learning_rate": 1e-3, "diverged": [False] * 39 + [diverged]},
+            {"step": updates, "learning_rate": rates, "diverged": [False] * 39 + [diverged]},
         )
         if weights is not None:
             instances = [

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from geffect.report import statements
 from geffect.report.statements import (
@@ -517,3 +518,65 @@ def test_the_markdown_page_shows_every_verdict_and_number(grid, rng):
         assert row["reason"] in text
     assert text.count("*cannot be told*") == table["part_verdict"].eq(OPEN).sum()
     assert "all splits" in text and "nan" not in text
+
+
+def test_shallow_must_exceed_the_greatest_of_the_others(grid):
+    assert grid().run("ga", shallow=2, deep=3).judged(2, GEFFECT)["part_verdict"] == FAILS
+    row = grid().run("ga", shallow=2, deep=0.5).judged(2, CHANGE)
+    assert row["value"] == pytest.approx(2)
+
+
+def test_a_measured_step_counts_up_to_the_next_one_and_the_last_does_not(grid, rng):
+    cosines = rng.uniform(-1, 0, 5)
+    row = grid().run("ga", cos=(-1, cosines)).judged(1, GEFFECT)
+    assert row["value"] == pytest.approx(cosines[:4].mean())
+
+
+def test_halves_of_a_run_are_by_learning_rate(grid):
+    """All of it is spent in the first ten updates: whatever comes later is the second half."""
+    rates = [1e-3] * 10 + [0] * 30
+    made = grid().run("po", change=([1, 2, 0, 0], 0), rates=rates)
+    row = made.judged(7, CHANGE, "a")
+    # Half of the rate is spent after five updates, in the middle of the first interval.
+    assert row["value"] == pytest.approx(0.5)
+    assert made.judged(7, CHANGE, "b")["value"] == pytest.approx(2.5 / 0.5)
+
+
+def test_the_interval_over_seeds_is_that_of_students_t(grid, rng):
+    values = rng.uniform(-0.9, -0.2, 4)
+    row = with_seeds(grid, values)
+    low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
+    assert (row["low"], row["high"]) == pytest.approx((low, high))
+
+
+def test_spreads_over_seeds_and_instances_add_up_in_squares(grid, rng):
+    falls, rows = [], {}
+    for seeds in ((1,), (1, 2, 3)):
+        made = grid()
+        for seed in seeds:
+            levels = np.ones((5, 50))
+            levels[-1] = np.random.default_rng(7).normal(0.5, 0.2, 50) + 0.01 * seed
+            falls.append(levels[-1].mean() - 1)
+            made.run("npo", seed=seed, weights=levels, effects=-np.ones((5, 50)))
+        rows[len(seeds)] = made.judged(4, GEFFECT)
+    alone, both = rows[1], rows[3]
+    assert both["interval"] == "seeds and instances"
+    instances = alone["value"] - alone["low"]  # shifting all weights changes no spread
+    over_seeds = stats.t.ppf(0.975, 2) * stats.sem(falls[1:])
+    assert both["value"] - both["low"] == pytest.approx(np.hypot(instances, over_seeds), rel=1e-6)
+
+
+def test_a_curve_that_bends_between_two_steps_is_read_with_an_error(grid):
+    """Straight, there is none; bent, it takes a verdict away that the lines alone would give."""
+    made = grid().run("npo", change=([1.0] * 4, [0.5] * 4)).run("ga", change=([1.0] * 4, [0.6] * 4))
+    straight = made.judged(3, CHANGE)
+    assert straight["part_verdict"] == HOLDS
+    assert "uncertain between measured steps by 0;" in straight["reason"] + ";"
+    made = grid().run("npo", change=([0.5, 0.5, 0.7, 0.0], [0.0, 0.0, 0.1, 0.0]))
+    made.run("ga", change=([0.5, 0.5, 4.0, 4.0], [0.0, 0.0, 3.0, 4.0]))
+    bent = made.judged(3, CHANGE)
+    # At 1.7 nats: NPO +0.1; GA's lines say 0 + 3 · 0.7/4 = 0.525.
+    assert bent["value"] == pytest.approx((0.525 - 0.1) / 1.7)
+    error = float(bent["reason"].split("uncertain between measured steps by ")[1].split(";")[0])
+    assert error > 0.05
+    assert (bent["part_verdict"] == HOLDS) == (bent["value"] > 0.05 + error)

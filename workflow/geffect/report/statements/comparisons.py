@@ -76,9 +76,11 @@ def saved_per_nat(runs: Runs, one: str, other: str) -> Mapping[int, Value]:
         curves = {name: runs.curve(name, NO_REGULARIZER, seed) for name in (one, other)}
         rise = common_rise(curves)
         harms = {name: curve.harm_at(rise) for name, curve in curves.items()}
-        saved = (harms[other] - harms[one]) / rise
-        shown = {f"{name} raises R_r by": harm for name, harm in harms.items()}
-        result[seed] = Value(saved, facts={"where R_u has risen by": rise, **shown})
+        saved = (harms[other][0] - harms[one][0]) / rise
+        error = (harms[other][1] + harms[one][1]) / rise
+        shown = {f"{name} raises R_r by": harm for name, (harm, _) in harms.items()}
+        shown["uncertain between measured steps by"] = error
+        result[seed] = Value(saved, None, {"where R_u has risen by": rise, **shown}, error)
     return result
 
 

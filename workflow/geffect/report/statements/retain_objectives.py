@@ -112,6 +112,7 @@ def _kl_by_geffect(runs: Runs) -> Mapping[int, Value]:
 
 def _kl_by_change(runs: Runs) -> Mapping[int, Value]:
     found: dict[int, list[float]] = {}
+    errors: dict[int, list[float]] = {}
     for objective, families in _sources(runs):
         if NO_REGULARIZER in {r for r, _ in families.values()}:
             continue
@@ -122,8 +123,12 @@ def _kl_by_change(runs: Runs) -> Mapping[int, Value]:
             rise = common_rise(curves)
             harms = {name: curve.harm_at(rise) for name, curve in curves.items()}
             best = min(harm for name, harm in harms.items() if name != BEST)
-            found.setdefault(seed, []).append((best - harms[BEST]) / rise)
-    return _means(found)
+            found.setdefault(seed, []).append((best[0] - harms[BEST][0]) / rise)
+            errors.setdefault(seed, []).append((best[1] + harms[BEST][1]) / rise)
+    return {
+        seed: Value(value.value, None, value.facts, float(np.mean(errors[seed])))
+        for seed, value in _means(found).items()
+    }
 
 
 def _means(found: Mapping[int, list[float]]) -> Mapping[int, Value]:

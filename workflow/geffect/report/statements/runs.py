@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.interpolate import PchipInterpolator
 
 from geffect.names import (
     CELL,
@@ -50,8 +51,11 @@ class Curve:
         """The greatest rise of R_u."""
         return float(self.unlearn.max())
 
-    def harm_at(self, rise: float) -> float:
-        """The change of R_r when R_u has first risen by so much, linear between measured steps.
+    def harm_at(self, rise: float) -> tuple[float, float]:
+        """The change of R_r when R_u has first risen by so much, and the error of reading it.
+
+        It is read off straight lines between the measured steps; how far a monotone cubic (PCHIP)
+        through the same steps lies from them is the error.
 
         Raises:
             CannotTell: that was before the second measured step, where nothing shows the way.
@@ -64,7 +68,10 @@ class Curve:
                 "(training.checkpoint_every)"
             )
         u, h = self.unlearn[after - 1 : after + 1], self.retain[after - 1 : after + 1]
-        return float(np.interp(rise, u, h))
+        line = float(np.interp(rise, u, h))
+        new = np.append(True, np.diff(np.maximum.accumulate(self.unlearn)) > 0)
+        cubic = PchipInterpolator(self.unlearn[new], self.retain[new])
+        return line, abs(float(cubic(rise)) - line)
 
     def at_half(self) -> float:
         """The change of R_u when half of the run's learning rate is spent."""

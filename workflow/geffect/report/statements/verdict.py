@@ -62,11 +62,13 @@ class Value:
         value: the quantity.
         resampled: the same for resampled instances [resamples], where it is made of instances.
         facts: what a reader should know beside it, name -> number (averaged over seeds).
+        error: how far off it may be, where a curve is read between measured steps.
     """
 
     value: float
     resampled: np.ndarray | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
+    error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def number(value: float) -> str:
 def interval(values: Sequence[Value]) -> tuple[float, float, str]:
     """The 95% interval of the mean over seeds, and what it is over.
 
+    The error of reading a curve between measured steps is added to either, in squares.
     Over seeds by Student's t (a bootstrap of three numbers covers about 75%, not 95%), over
     instances by the percentiles of the resampled quantity, every seed with the same draws. Where
     there are both, their distances from the mean are added as independent errors are, in squares.
@@ -119,7 +122,13 @@ def interval(values: Sequence[Value]) -> tuple[float, float, str]:
         over.append("instances")
     if not over:
         return math.nan, math.nan, ""
-    return mean - below, mean + above, " and ".join(over)
+    error = _error(values)
+    return mean - math.hypot(below, error), mean + math.hypot(above, error), " and ".join(over)
+
+
+def _error(values: Sequence[Value]) -> float:
+    # Alike in all seeds, which are measured at the same steps: more of them do not lessen it.
+    return math.fsum(value.error for value in values) / len(values)
 
 
 def judge(claim: Claim, values: Callable[[], Mapping[int, Value]]) -> Judged:
@@ -142,7 +151,7 @@ def judge(claim: Claim, values: Callable[[], Mapping[int, Value]]) -> Judged:
     given = list(found.values())
     mean = math.fsum(v.value for v in given) / len(given)
     low, high, over = interval(given)
-    verdict, why = _verdict(claim, mean, low, high)
+    verdict, why = _verdict(claim, mean, low, high, _error(given))
     if len(given) == 1 and verdict != OPEN:
         why += " (one seed: others may differ)"
     return Judged(
@@ -150,18 +159,19 @@ def judge(claim: Claim, values: Callable[[], Mapping[int, Value]]) -> Judged:
     )
 
 
-def _verdict(claim: Claim, mean: float, low: float, high: float) -> tuple[str, str]:
+def _verdict(claim: Claim, mean: float, low: float, high: float, error: float) -> tuple[str, str]:
     side = 1 if claim.above else -1
     if math.isnan(low):
         distance = side * (mean - claim.threshold)
-        if abs(distance) <= claim.margin:
+        margin = claim.margin + error
+        if abs(distance) <= margin:
             return OPEN, (
-                f"one seed, so no interval, and {number(mean)} is within {claim.margin:g} of "
+                f"one seed, so no interval, and {number(mean)} is within {number(margin)} of "
                 f"{number(claim.threshold)}"
             )
         return (HOLDS if distance > 0 else FAILS), (
             f"{number(mean)} is {'above' if mean > claim.threshold else 'below'} "
-            f"{number(claim.threshold)} by more than {claim.margin:g}"
+            f"{number(claim.threshold)} by more than {number(margin)}"
         )
     nearest, farthest = (low, high) if claim.above else (high, low)
     shown = f"the interval {number(low)} to {number(high)}"
