@@ -164,15 +164,17 @@ def test_how_jobs_are_run_and_recorded_replans_nothing(run):
 def test_a_plot_function_replans_figures_alone(run):
     with more_code_in(run, "report/figures/compare.py"):
         assert set(run.planned()) == {"figures"}
+    with more_code_in(run, "report/figures/outcome.py"):
+        assert set(run.planned()) == {"run_figures"}
 
 
 def test_how_training_is_resumed_replans_training_and_what_is_made_of_it(run):
-    allowed = ("all", "data", "evaluate", "evaluate_reference", "tables", "figures")
+    allowed = ("all", "data", "evaluate", "evaluate_reference", "tables", "figures", "run_figures")
     with more_code_in(run, "training/resume.py"):
         everything = run.planned()
         others = run.planned("--allowed-rules", *allowed)
     trained = {"base_training", "finetune", "unlearn"}
-    made = {"geffect", "evaluate", "evaluate_reference", "tables", "figures"}
+    made = {"geffect", "evaluate", "evaluate_reference", "tables", "figures", "run_figures"}
     assert set(everything) == trained | made
     assert others == {}, "stale only because of what they are made of"
 
@@ -198,12 +200,17 @@ def kept(tmp_path_factory, checkout, run):
 def test_with_kept_checkpoints_the_engine_replans_g_effects_and_no_training(kept):
     run, config = kept
     with more_code_in(run, "effects/gradients.py"):
-        assert set(run.planned(more_config=config)) == {"geffect", "tables", "figures"}
+        assert set(run.planned(more_config=config)) == {
+            "geffect",
+            "tables",
+            "figures",
+            "run_figures",
+        }
 
 
 def test_g_effects_of_kept_checkpoints_do_not_depend_on_the_training_loop(kept):
     run, config = kept
-    allowed = ("geffect", "tables", "figures", "all")
+    allowed = ("geffect", "tables", "figures", "run_figures", "all")
     with more_code_in(run, "training/loop.py"):
         everything = run.planned(more_config=config)
         others = run.planned("--allowed-rules", *allowed, more_config=config)
@@ -221,7 +228,7 @@ def test_g_effects_of_kept_checkpoints_do_not_depend_on_the_training_loop(kept):
 def test_an_edit_replans_the_cells_that_use_it(file, old, new, cell, run):
     with edited(run, file, old, new):
         planned = run.planned()
-    assert set(planned) == {"unlearn", "geffect", "evaluate", "tables", "figures"}
+    assert set(planned) == {"unlearn", "geffect", "evaluate", "tables", "figures", "run_figures"}
     assert planned["unlearn"] == planned["geffect"] == planned["evaluate"] == {cell}
 
 

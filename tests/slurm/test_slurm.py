@@ -63,7 +63,7 @@ def test_jobs_are_kept_from_the_hub_and_local_rules_are_not(finished):
 
 def test_jobs_that_compute_get_a_gpu_and_the_others_none(finished):
     for rule, *_, partition, gpus in finished.scripts:
-        if rule in ("tables", "figures"):
+        if rule in ("tables", "figures", "run_figures"):
             assert (partition, gpus) == ("cpu", "-")
         elif rule != "data":
             assert partition == "gpu" and gpus in ("0", "1"), rule

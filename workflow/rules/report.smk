@@ -1,8 +1,8 @@
 """Tables and figures over all cells; what each of them reads is declared in its file.
 
-tables    frames and records of every cell and reference model -> tables/*
-figures   frames of the cells of one (model, split), tables -> figures/{model}/{split}/*.pdf, *.png
-overview  the same of all cells -> overview/*.pdf, *.png
+tables       frames and records of every cell and reference model -> tables/*
+figures      frames of the cells of one (model, split), tables -> figures/{model}/{split}/*.pdf, *.png
+run_figures  the same of all cells -> run_figures/*.pdf, *.png
 """
 
 
@@ -58,29 +58,29 @@ rule figures:
         "../scripts/figures.py"
 
 
-rule overview:
+rule run_figures:
     input:
-        unpack(report_inputs(OVERVIEW)),
+        unpack(report_inputs(RUN_FIGURES)),
     output:
         figures=report(
-            directory(f"{ROOT}/overview"),
+            directory(f"{ROOT}/run_figures"),
             patterns=["{figure}.png"],
             caption="../report/figure.rst",
             category=category_of_figure,
             labels=labels_of_figure,
         ),
     log:
-        f"{ROOT}/logs/overview.log",
+        f"{ROOT}/logs/run_figures.log",
     benchmark:
-        f"{ROOT}/benchmarks/overview.tsv"
+        f"{ROOT}/benchmarks/run_figures.tsv"
     conda:
         "../../envs/report.yaml"
     params:
         cells=[list(cell) for cell in CONFIG.cells],
         variants=variants_of,
-        figures=list(OVERVIEW),
+        figures=list(RUN_FIGURES),
         further=config["report"]["figures"],
         captions=captions_of,
-        code=hashed("figures", *files_of(OVERVIEW)),
+        code=hashed("figures", *files_of(RUN_FIGURES)),
     script:
         "../scripts/figures.py"

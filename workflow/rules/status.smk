@@ -26,7 +26,7 @@ KINDS = dict(
     evaluate_reference="reference",
     tables="the tables",
     figures="the figures",
-    overview="the figures",
+    run_figures="the figures",
 )
 
 
@@ -34,7 +34,7 @@ def record_of(job):
     """The record of a job's settings and code among its results; None where it makes no results."""
     if job.rule.name not in KINDS:
         return None
-    if job.rule.name in ("figures", "overview"):
+    if job.rule.name in ("figures", "run_figures"):
         return f"{job.output.figures}/record.json"
     return job.output.get("record") or job.output.get("provenance")
 
@@ -151,7 +151,8 @@ def report_rows():
         for model, split in model_splits()
     ]
     return rows + [
-        row("overview", report=stage("overview")) for _ in overview_folders()
+        row("figures of the run", report=stage("run_figures"))
+        for _ in run_figure_folders()
     ]
 
 
@@ -193,7 +194,7 @@ def summary(files):
             [
                 f"{path}/*.pdf (.png, captions.md)"
                 for path in there
-                if path in (*figure_folders(), *overview_folders())
+                if path in (*figure_folders(), *run_figure_folders())
             ],
         ),
         ("G-effects", made("geffect.parquet", "cells")),

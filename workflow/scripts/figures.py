@@ -1,4 +1,4 @@
-"""Rules figures and overview: the figures of one (model, split), or of the whole run."""
+"""Rules figures and run_figures: the figures of one (model, split), or of the whole run."""
 
 from geffect import files
 from geffect.jobs import context, provenance

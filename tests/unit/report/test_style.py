@@ -89,7 +89,7 @@ def test_an_unknown_file_type_is_refused_before_anything_is_written(rng, tmp_pat
 
 @pytest.fixture(scope="module")
 def gappy():
-    """Results of two seeds, of which GA's run without a regularizer lacks one, and po's diverged."""
+    """Results of two seeds, of which one of GA's is missing, and po's diverged."""
     print(f"GEFFECT_TEST_SEED={SEED}")
     return made_up_results(
         np.random.default_rng(SEED),

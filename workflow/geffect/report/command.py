@@ -141,7 +141,7 @@ def _write(given: argparse.Namespace, place: Place, figures: dict, results: Resu
     # Here, since listing what there is needs no matplotlib.
     from geffect.report import drawing
 
-    inside = Path("figures", *place) if place else Path("overview")
+    inside = Path("figures", *place) if place else Path("run_figures")
     folder = (given.out or given.run) / inside
     folder.mkdir(parents=True, exist_ok=True)
     drawing.draw(figures, results, folder, given.processes)
