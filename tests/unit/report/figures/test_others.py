@@ -1,4 +1,4 @@
-"""What the other figures draw: performance, layers, weights, densities, probes, changes, outcome."""
+"""What the other figures draw, by the data in their panels."""
 
 import numpy as np
 import pandas as pd
