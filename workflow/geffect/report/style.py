@@ -144,7 +144,7 @@ def note(figure: Figure, lines: Iterable[str], colour: str = "#555555") -> None:
         0.02 / whole,
         "\n".join(wrapped),
         fontsize=SMALL,
-        color=GAP,
+        color=colour,
         va="bottom",
         in_layout=False,
     )
