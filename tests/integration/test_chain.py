@@ -174,6 +174,8 @@ def test_what_is_read_along_the_run_replans_g_effects_and_no_evaluation(run):
 def test_a_plot_function_replans_figures_alone(run):
     with more_code_in(run, "report/figures/compare.py"):
         assert set(run.planned()) == {"figures", "overview"}
+    with more_code_in(run, "report/figures/outcome.py"):
+        assert set(run.planned()) == {"run_figures"}
 
 
 def test_how_training_is_resumed_replans_training_and_what_is_made_of_it(run):

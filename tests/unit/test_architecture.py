@@ -49,6 +49,7 @@ WITHOUT_TORCH = (
     "geffect.config",
     "geffect.losses.registry",
     "geffect.report.registry",
+    "geffect.report.command",
     "geffect.report.tables.main",
     "geffect.report.figures.geffect",
     "geffect.report.statements",

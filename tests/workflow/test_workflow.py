@@ -202,6 +202,8 @@ ERRORS = {
         {"objectives": {"x": {"objective": "wga"}}, "grid": [{"objectives": ["x"]}]},
         "objectives.x.alpha",
     ),
+    "missing published numbers": ({"report": {"published": "nowhere.csv"}}, "nowhere.csv"),
+    "missing file of a figure": ({"report": {"figures": ["nowhere.py"]}}, "nowhere.py"),
     "missing data folder": ({"data": {"source": "directory", "directory": "nowhere"}}, "nowhere"),
     "layer the model lacks": ({"objectives": {"rmu": {"layer": 99}}}, "objectives.rmu"),
     "two blocks": ({"models": {"phi-1_5": {"layers": 2}}}, "models.phi-1_5.layers"),

@@ -84,7 +84,7 @@ try:
     DRAWN = registry.catalogue(registry.FIGURE, tuple(config["report"]["figures"]))
 except GeffectError as error:
     raise WorkflowError(str(error)) from None
-FIGURES, OF_RUN = registry.of_splits(DRAWN), registry.of_run(DRAWN)
+FIGURES, RUN_FIGURES = registry.of_splits(DRAWN), registry.of_run(DRAWN)
 
 # --- Paths.
 
@@ -328,6 +328,11 @@ def measure_hash(wildcards):
 # --- The grid: every cell, every reference model, and what is made of them.
 
 
+def cells_of(model, split):
+    """The cells of one (model, split)."""
+    return [cell for cell in CONFIG.cells if (cell.model, cell.split) == (model, split)]
+
+
 def per_cell(pattern, **fixed):
     """A pattern filled in for every cell of the grid (those that match `fixed`)."""
     return [
@@ -364,7 +369,7 @@ def figure_folders():
 
 def run_figure_folders():
     """The folder of the figures over the whole run, if there are any."""
-    return [f"{ROOT}/run_figures"] if OF_RUN else []
+    return [f"{ROOT}/run_figures"] if RUN_FIGURES else []
 
 
 def table_files():
@@ -432,14 +437,9 @@ def report_inputs(catalogue):
 
 def cells_like(wildcards):
     """The cells of a (model, split), or of the run where the wildcards name none."""
-    return [
-        cell
-        for cell in CONFIG.cells
-        if all(
-            getattr(cell, key) == wildcards.get(key, getattr(cell, key))
-            for key in ("model", "split")
-        )
-    ]
+    if wildcards.get("model"):
+        return cells_of(wildcards.model, wildcards.split)
+    return CONFIG.cells
 
 
 def variants_of(wildcards):
@@ -456,7 +456,7 @@ def variants_of(wildcards):
 def drawn_figures(wildcards):
     """Name of a figure's files -> its declaration, and what it is drawn of."""
     cells = [vars(cell) for cell in cells_like(wildcards)]
-    catalogue = FIGURES if wildcards.get("model") else OF_RUN
+    catalogue = FIGURES if wildcards.get("model") else RUN_FIGURES
     return registry.drawn(catalogue, cells, variants_of(wildcards))
 
 

@@ -60,7 +60,7 @@ rule figures:
 
 rule run_figures:
     input:
-        unpack(report_inputs(OF_RUN)),
+        unpack(report_inputs(RUN_FIGURES)),
     output:
         figures=report(
             directory(f"{ROOT}/run_figures"),
@@ -78,9 +78,9 @@ rule run_figures:
     params:
         cells=[list(cell) for cell in CONFIG.cells],
         variants=variants_of,
-        figures=list(OF_RUN),
+        figures=list(RUN_FIGURES),
         further=config["report"]["figures"],
         captions=captions_of,
-        code=hashed("figures", *files_of(OF_RUN)),
+        code=hashed("figures", *files_of(RUN_FIGURES)),
     script:
         "../scripts/figures.py"

@@ -153,7 +153,12 @@ def cell_rows():
 
 def report_rows():
     """What is of the run, and the figures and tokens of every (model, split)."""
-    names = ["tables", "statements", "overview", *(["run_figures"] if OF_RUN else [])]
+    names = [
+        "tables",
+        "statements",
+        "overview",
+        *(["run_figures"] if RUN_FIGURES else []),
+    ]
     # In a line: at the start of one, `report` is a word of Snakemake's own.
     whole = [row(name, **{"report": stage(name)}) for name in names]
     parts = [

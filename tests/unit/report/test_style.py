@@ -173,3 +173,10 @@ for kind in registry.KINDS:
 sys.exit("torch" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_note_is_no_warning_where_nothing_is_missing(everything, rng):
+    complete = made_up_results(rng, seeds=(1,))
+    for results, colour in ((complete, "#555555"), (everything, style.GAP)):
+        (note,) = draw(results, "compare_kl").texts
+        assert note.get_color() == colour

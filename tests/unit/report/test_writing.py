@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from made_up import make_frames, name_cell, text_of, write
 
+from geffect.report import writing
+from geffect.report.tables import main
 from geffect.report.tables.geffect import cumulated
 from geffect.report.tables.main import VALUES, main_table
 from geffect.report.tables.utility import nine_parts
@@ -88,3 +90,26 @@ def test_any_plain_table_can_be_written(rng, tmp_path):
         csv, md, _ = write(frame, tmp_path)
         pd.testing.assert_frame_equal(pd.read_csv(csv), frame, check_exact=True)
         assert "ga" in md.read_text(encoding="utf-8")
+
+
+def test_the_best_two_of_a_model_and_split_are_marked_by_the_wanted_direction(rng, tmp_path):
+    cells = [name_cell(n, split=s) for s in ("a", "b") for n in ("original", "ga", "npo", "po")]
+    metrics, effects, status = make_frames(cells, rng)
+    metrics.loc[metrics["metric"].eq("mu"), "value"] = [0.9, 0.1, 0.3, 0.2] * 2
+    exact = metrics["metric"].eq("es_exact") & metrics["dataset"].eq("unlearn")
+    # These two look the same to readers.
+    metrics.loc[exact, "value"] = [0.0, 0.10001, 0.10002, 0.5] * 2
+    table = main_table(metrics, effects, status)
+    paths = [tmp_path / f"main.{suffix}" for suffix in ("csv", "md", "tex")]
+    writing.write(table, *paths, "", main.COLUMNS, mark_best=True)
+    shown = paths[1].read_text(encoding="utf-8").splitlines()[2:]
+    header, _, *rows = ([c.strip() for c in line.split("|")[1:-1]] for line in shown)
+    for name, expected in {
+        "MU ↑": ["0.9000", "0.1000", "**0.3000**", "*0.2000*"] * 2,
+        "ES exact unlearn ↓": ["0.0000", "**0.1000**", "**0.1000**", "*0.5000*"] * 2,
+    }.items():
+        assert [row[header.index(name)] for row in rows] == expected
+    latex = paths[2].read_text(encoding="utf-8")
+    assert latex.count(r"\textbf{0.3000}") == 2 and latex.count(r"\underline{0.2000}") == 2
+    assert "*" not in latex.replace("table*", "") and r"\textbf{0.9000}" not in latex
+    pd.testing.assert_frame_equal(pd.read_csv(paths[0]), table, check_exact=True)

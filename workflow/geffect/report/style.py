@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
-import pandas as pd
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -102,16 +101,6 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
             figure.savefig(path, dpi=200, metadata=METADATA[path.suffix])
 
 
-def one_of_each(frame: pd.DataFrame, columns: list[str]) -> None:
-    """Raises ValueError unless a frame has rows, and one value in each of some columns."""
-    if frame.empty:
-        raise ValueError("nothing to draw: the frame is empty")
-    for column in columns:
-        names = list(dict.fromkeys(frame[column]))
-        if len(names) > 1:
-            raise ValueError(f"expected rows of one {column}, got {', '.join(map(str, names))}")
-
-
 def new_figure(height: float, title: str) -> Figure:
     """An empty figure of the text's width, `height` inches high."""
     layout = ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.05)
@@ -155,7 +144,7 @@ def note(figure: Figure, lines: Iterable[str], colour: str = "#555555") -> None:
         0.02 / whole,
         "\n".join(wrapped),
         fontsize=SMALL,
-        color=GAP,
+        color=colour,
         va="bottom",
         in_layout=False,
     )

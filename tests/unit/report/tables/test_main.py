@@ -175,3 +175,30 @@ def test_main_table_of_missing_cells_only():
     status = pd.DataFrame([name_cell("ga") | {"status": "missing"}])
     row = row_of(main.main_table(pd.DataFrame(), pd.DataFrame(), status), "ga")
     assert row["status"] == "missing" and row[main.VALUES].isna().all()
+
+
+def test_intervals_are_over_seeds_where_there_are_several_else_over_rows(rng):
+    cells = [name_cell("ga", seed=s) for s in range(4)] + [name_cell("npo"), name_cell("po")]
+    metrics, effects, status = make_frames(cells, rng)
+    metrics["low"], metrics["high"] = metrics["value"] - 0.1, metrics["value"] + 0.2
+    metrics.loc[metrics["objective"].eq("po"), ["low", "high"]] = np.nan
+    table = main.main_table(metrics, effects, status)
+    values = metrics[metrics["objective"].eq("ga") & metrics["metric"].eq("mu")]["value"]
+    half = values.std(ddof=1) / 2 * 3.182446305  # Student's t, 3 degrees of freedom, 97.5%
+    row = row_of(table, "ga")
+    ends = [row["mu_low"], row["mu_high"]]
+    assert ends == pytest.approx([values.mean() - half, values.mean() + half])
+    assert np.isfinite(row[["e_unlearn_low", "e_unlearn_high"]].astype(float)).all()
+    row = row_of(table, "npo")
+    assert [row["mu_low"], row["mu_high"]] == pytest.approx([row["mu"] - 0.1, row["mu"] + 0.2])
+    assert np.isnan(row["e_unlearn_low"])
+    assert np.isnan(row_of(table, "po")[["mu_low", "mu_high"]].astype(float)).all()
+
+
+def test_a_single_healthy_seed_has_the_interval_of_its_rows(rng):
+    cells = [name_cell("ga", seed=s) for s in range(2)]
+    metrics, effects, status = make_frames(cells, rng)
+    metrics["low"], metrics["high"] = metrics["value"] - 0.1, metrics["value"] + 0.1
+    status.loc[0, "status"] = "diverged"
+    row = row_of(main.main_table(metrics, effects, status), "ga")
+    assert [row["mu_low"], row["mu_high"]] == pytest.approx([row["mu"] - 0.1, row["mu"] + 0.1])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from geffect.names import (
     COMPONENTS,
@@ -85,6 +86,7 @@ def _panels(panels: tuple[Axes, Axes], rows: pd.DataFrame) -> None:
     for axes in panels:
         _measured(axes, by_term)
     panels[1].sharey(panels[0])
+    panels[0].yaxis.set_major_locator(MaxNLocator(nbins=5))
 
 
 def _bars(axes: Axes, rows: pd.DataFrame, groups: pd.Series, styles: Mapping) -> None:
