@@ -492,7 +492,7 @@ def page_files():
 
 def used_variants(model, split):
     """The resolved objectives and regularizers of the cells of one (model, split), and probes."""
-    cells = cells_like(dict(model=model, split=split))
+    cells = cells_of(model, split)
     names = {
         OBJECTIVE: dict.fromkeys(cell.objective for cell in cells),
         REGULARIZER: dict.fromkeys(

@@ -49,6 +49,7 @@ rule overview:
         ],
         risk=per_cell(f"{CELL}/risk.parquet"),
         figures=figure_folders(),
+        run_figures=run_figure_folders(),
         tokens=[
             f"{ROOT}/report/{model}/{split}/tokens.html"
             for model, split in model_splits()
@@ -86,7 +87,7 @@ rule overview:
             "statements": "What the paper says, judged twice. Look at the reason beside a verdict. "
             "'Does not hold' is no refutation of the paper: it is about this run.",
         },
-        notes={name: declared.caption for name, declared in FIGURES.items()},
+        notes={name: declared.caption for name, declared in DRAWN.items()},
         configuration=lambda w: yaml.safe_dump(
             dict(config), sort_keys=False, allow_unicode=True
         ),

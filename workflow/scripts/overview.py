@@ -29,19 +29,20 @@ def main(inputs, output, params, wildcards, log):
             pd.concat([frames.read(path) for path in inputs.risk]),
             pd.concat([frames.read(path) for path in inputs.worst]),
         )
+
+        def images(folders):
+            found = [path for folder in folders for path in sorted(Path(folder).glob("*.png"))]
+            return [(link(path), path.stem, note(path.stem)) for path in found]
+
         figures = {
-            place: [
-                (link(path), path.stem, note(path.stem))
-                for path in sorted(Path(folder).glob("*.png"))
-            ]
-            for place, folder in zip(places, inputs.figures, strict=True)
+            place: images([folder]) for place, folder in zip(places, inputs.figures, strict=True)
         }
         tokens = dict(zip(places, map(link, inputs.tokens), strict=True))
         more = [(link(output.tables), "all tables, to sort; configuration and provenance")]
         judged = csvs["statements"]
         # The second one is for a report that has figures and other pages beside it.
         for path, given in (
-            (output.page, (figures, tokens, more)),
+            (output.page, (figures, tokens, more, images(inputs.run_figures))),
             (output.answers, ({}, {}, [])),
         ):
             files.write_text(overview.page(params.run, rows, judged, *given), path)

@@ -214,6 +214,7 @@ def page(
     figures: Mapping[tuple[str, str], Sequence[Drawn]],
     links: Mapping[tuple[str, str], str],
     files: Sequence[tuple[str, str]],
+    of_run: Sequence[Drawn] = (),
 ) -> str:
     """The page as HTML.
 
@@ -224,6 +225,7 @@ def page(
         figures: (model, split) -> its images.
         links: (model, split) -> path of its token page, relative to the page.
         files: (path relative to the page, what it is).
+        of_run: the images of the whole run.
     """
     places = []
     for (model, split), of in rows.groupby(["model", "split"], sort=False):
@@ -251,6 +253,7 @@ def page(
             for model, of in everywhere.groupby("model", sort=False)
         ],
         files=files,
+        of_run=of_run,
         one_seed=bool(rows["n_seeds"].le(1).all()),
         noticeable=NOTICEABLE,
     )
