@@ -183,6 +183,41 @@ def test_where_and_how_resume_states_are_left_replans_nothing(grid):
     assert grid.plan(config=["change.yaml"]) == {}
 
 
+def test_published_numbers_add_a_table_and_replan_nothing_else(grid):
+    (grid.folder / "numbers.csv").write_text(
+        "model,split,objective,regularizer,mu\ntiny-phi,forget10,ga,kl,0.5\n"
+    )
+    grid.write("change.yaml", {"report": {"published": "numbers.csv"}})
+    # The figures are drawn from the main table, which is written again.
+    planned = grid.plan(config=["change.yaml"])
+    assert planned == {"tables": 1, "figures": 2}
+    (grid.folder / "numbers.csv").write_text("model,split\n")
+    arguments = ["--cores", 1, "-n", "--configfile", "config/demo.yaml", "grid.yaml", "change.yaml"]
+    refused = snakemake(*arguments, cwd=grid.folder)
+    said = refused.stdout + refused.stderr
+    assert refused.returncode != 0 and "no column 'objective'" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("file", "planned"),
+    [
+        ("figures/compare.py", {"figures": 2}),
+        ("figures/outcome.py", {"run_figures": 1}),
+        ("style.py", {"figures": 2, "run_figures": 1}),
+        ("tables/utility.py", {"tables": 1, "figures": 2}),
+    ],
+)
+def test_an_edit_of_the_report_replans_what_it_makes_and_no_cell(file, planned, grid):
+    path = grid.folder / "workflow/geffect/report" / file
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before + "\nUNUSED = 1\n", encoding="utf-8")
+    try:
+        assert grid.plan() == planned
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
 def test_lint_is_clean():
     result = snakemake("--lint")
     assert result.returncode == 0, result.stdout + result.stderr

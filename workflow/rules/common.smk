@@ -406,7 +406,9 @@ def report_inputs(catalogue):
         fixed = dict(wildcards.items())
         found = {}
         for name in names:
-            if name in TABLES and name not in registry.OF_CELLS:
+            if name in registry.OUTSIDE:
+                found[name] = config["report"][name]
+            elif name in TABLES and name not in registry.OF_CELLS:
                 found[name] = f"{ROOT}/tables/{name}.csv"
             elif name == registry.RECORDS:
                 found.update(
@@ -423,8 +425,6 @@ def report_inputs(catalogue):
                     ),
                     reference_records=per_reference(f"{REFERENCE}/evaluation.json"),
                 )
-            elif name in registry.OUTSIDE:
-                found[name] = config["report"][name]
             elif path := made_by_cells(name):
                 found[name] = per_cell(path, **fixed)
         # Figures show the reference models by the main table.
