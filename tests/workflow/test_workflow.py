@@ -132,7 +132,7 @@ def test_one_changed_hyper_parameter_replans_its_cells_and_what_is_made_of_them(
         "evaluate": 4,
         "tables": 1,
         "statements": 1,
-        "token_page": 2,
+        "token_page": 1,
         "figures": 2,
         "overview": 1,
     }

@@ -4,8 +4,6 @@ overview    all tables, risks, figures and token pages -> report/{index,answers,
 token_page  the cells of one (model, split), D_u, the tokenizer -> report/{model}/{split}/tokens.html
 """
 
-import yaml
-
 from geffect.report import pages
 
 # What each table is for: what to look for, and what not to conclude.
@@ -94,9 +92,6 @@ rule overview:
         run=config["run"],
         places=[list(place) for place in model_splits()],
         captions=TABLE_CAPTIONS,
-        configuration=lambda w: yaml.safe_dump(
-            dict(config), sort_keys=False, allow_unicode=True
-        ),
         code=hashed("overview"),
         templates=pages.version(),
     script:
