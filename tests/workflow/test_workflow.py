@@ -133,7 +133,7 @@ def test_one_changed_hyper_parameter_replans_its_cells_and_what_is_made_of_them(
         "matched": 4,
         "tables": 1,
         "statements": 1,
-        "token_page": 2,
+        "token_page": 1,
         "figures": 2,
         "run_figures": 1,
         "overview": 1,

@@ -4,8 +4,6 @@ overview    all tables, risks, figures and token pages -> report/{index,answers,
 token_page  the cells of one (model, split), D_u, the tokenizer -> report/{model}/{split}/tokens.html
 """
 
-import yaml
-
 from geffect.report import pages
 
 
@@ -88,9 +86,6 @@ rule overview:
             "'Does not hold' is no refutation of the paper: it is about this run.",
         },
         notes={name: declared.caption for name, declared in DRAWN.items()},
-        configuration=lambda w: yaml.safe_dump(
-            dict(config), sort_keys=False, allow_unicode=True
-        ),
         code=hashed("overview"),
         templates=pages.version(),
     script:

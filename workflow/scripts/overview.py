@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from geffect import files, frames
 from geffect.jobs import context, provenance
 from geffect.report.pages import overview, tables
 
 
-def main(inputs, output, params, wildcards, log):
+def main(inputs, output, params, wildcards, log, config):
     with context.job("overview", log):
         csvs = {Path(path).stem: pd.read_csv(path) for path in inputs.tables}
         here = Path(output.page).parent
@@ -46,16 +47,25 @@ def main(inputs, output, params, wildcards, log):
             (output.answers, ({}, {}, [])),
         ):
             files.write_text(overview.page(params.run, rows, judged, *given), path)
+        # Not a parameter: most of it changes nothing on these pages.
+        configuration = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         shown = [
             (name, params.captions.get(name, ""), frame)
             for name, frame in sorted(
                 csvs.items(), key=lambda of: [*params.captions, of[0]].index(of[0])
             )
         ]
-        files.write_text(tables.page(params.run, shown, params.configuration), output.tables)
+        files.write_text(tables.page(params.run, shown, configuration), output.tables)
         files.write_json(provenance.made_with(params, wildcards), output.record)
         context.log.info("wrote %s and %s", output.page, output.tables)
 
 
 if "snakemake" in globals():
-    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])
+    main(
+        snakemake.input,
+        snakemake.output,
+        snakemake.params,
+        snakemake.wildcards,
+        snakemake.log[0],
+        snakemake.config,
+    )
