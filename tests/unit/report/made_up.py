@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from geffect.names import CELL, COMPONENTS, REFERENCES
-from geffect.report import registry, writing
+from geffect.report import drawing, registry, writing
 from geffect.report.results import Results
 from geffect.report.tables import main, privacy, utility
 from geffect.report.tables.main import MAIN_COLUMNS
@@ -232,7 +232,7 @@ def draw(results, name):
     catalogue = registry.catalogue(registry.FIGURE)
     figures = registry.drawn(catalogue, results.cells, results.variants)
     declaration, group = figures[name]
-    return declaration.draw(results, group)
+    return drawing.figure_of(declaration, results, group)
 
 
 def draw_frame(name, frame, training=()):

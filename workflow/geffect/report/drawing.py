@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from geffect import files
 from geffect.report import style
 from geffect.report.registry import Declaration
@@ -49,6 +51,12 @@ def draw(figures: Drawn, results: Results, folder: Path, processes: int = 1) -> 
     return written
 
 
+def figure_of(declaration: Declaration, results: Results, group: str | None = None) -> Figure:
+    """A figure in the style that all have in common."""
+    with style.context():
+        return declaration.draw(results, group)
+
+
 def write_captions(figures: Drawn, path: Path) -> None:
     """Writes what to look for in each figure as Markdown."""
     lines = []
@@ -74,7 +82,7 @@ def _paths(name: str, folder: Path) -> Iterable[Path]:
 def _draw(
     name: str, declaration: Declaration, group: str | None, results: Results, folder: Path
 ) -> None:
-    style.save(declaration.draw(results, group), _paths(name, folder))
+    style.save(figure_of(declaration, results, group), _paths(name, folder))
 
 
 _shared: list[Results] = []

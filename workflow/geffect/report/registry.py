@@ -105,12 +105,9 @@ class Declaration:
     per: str
 
     def draw(self, results: Any, group: str | None = None) -> Any:
-        """The figure (of matplotlib) of some `results.Results`, in the common style."""
-        from geffect.report import style
-
+        """The figure (of matplotlib) of some `results.Results`; see `drawing.figure_of`."""
         draw = self.module().draw
-        with style.context():
-            return draw(results) if group is None else draw(results, group)
+        return draw(results) if group is None else draw(results, group)
 
     def module(self) -> ModuleType:
         """The imported file.

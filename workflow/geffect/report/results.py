@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from geffect import files, frames
-from geffect.names import CELL
+from geffect.names import CELL, TOTAL
 from geffect.report import cells as of_cells
 from geffect.report.registry import OF_CELLS
 
@@ -138,8 +138,10 @@ class Results:
             name: of the frame that is drawn.
             where: the cells that are drawn, by their keys.
         """
-        frame = self.frame(name)
-        there = set(frame[CELL].itertuples(index=False, name=None)) if len(frame) else set()
+        # Of the largest table, the part that figures read.
+        frame = self.frame(name, component=TOTAL) if name == "instances" else self.frame(name)
+        keys = frame[CELL].drop_duplicates() if len(frame) else pd.DataFrame(columns=CELL)
+        there = set(keys.itertuples(index=False, name=None))
         diverged = self.diverged_steps()
         cells = self.having(**where)
         found, seeds = [], Counter(tuple(c[key] for key in CELL[:-1]) for c in cells)

@@ -22,7 +22,7 @@ def test_members_are_ordered_by_value_and_coloured_by_the_first_hyper_parameter(
     looks = {(m.look["color"], m.look["linestyle"]) for m in both.members}
     assert len(looks) == 6 and len({c for c, _ in looks}) == 3
     assert both.differs == "layer and c" and list(both.groups()) == ["c = 1", "c = 2"]
-    assert both.members[0].label == "layer 5, c = 1"
+    assert both.members[0].label == "layer 5, c = 1" and list(both.ticks) == ["5", "9", "16"]
 
 
 def test_variants_that_differ_in_their_training_only_keep_their_names(rng):

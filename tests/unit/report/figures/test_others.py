@@ -118,6 +118,16 @@ def test_predicted_and_measured_changes_of_every_interval(results):
         assert f"{share:.0%}" in said and f"{error:.1%}" in said
 
 
+def test_the_prediction_is_what_all_terms_add_up_to_without_the_rest(results):
+    risk = results.frame("risk")
+    both = pd.concat([risk, risk[risk["term"].eq("objective")].assign(term="regularizer")])
+    changes = predicted.intervals(both).set_index([*CELL, "step", "dataset"])
+    rows = risk[risk["term"].eq("objective") & risk["component"].eq("total")]
+    rows = rows.set_index([*CELL, "step", "dataset"]).loc[changes.index]
+    np.testing.assert_allclose(changes["predicted"], 2 * rows["predicted_change"])
+    np.testing.assert_allclose(changes["measured"], rows["measured_change"])
+
+
 def test_agreement_of_known_changes():
     frame = pd.DataFrame({"predicted": [1.0, -1.0, 3.0, 0.5], "measured": [2.0, 1.0, 3.0, 0.4]})
     share, error = predicted.agreement(frame)
