@@ -1,5 +1,6 @@
 """Rule overview: the first page of a run, and all its tables on one page."""
 
+import json
 import os
 from pathlib import Path
 
@@ -47,8 +48,10 @@ def main(inputs, output, params, wildcards, log, config):
             (output.answers, ({}, {}, [])),
         ):
             files.write_text(overview.page(params.run, rows, judged, *given), path)
-        # Not a parameter: most of it changes nothing on these pages.
-        configuration = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        # Not a parameter: most of it changes nothing on these pages. Mappings that come from JSON
+        # are none that YAML knows.
+        plain = json.loads(json.dumps(config))
+        configuration = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
         shown = [
             (name, params.captions.get(name, ""), frame)
             for name, frame in sorted(
