@@ -175,7 +175,7 @@ def test_a_plot_function_replans_figures_alone(run):
     with more_code_in(run, "report/figures/compare.py"):
         assert set(run.planned()) == {"figures", "overview"}
     with more_code_in(run, "report/figures/outcome.py"):
-        assert set(run.planned()) == {"run_figures"}
+        assert set(run.planned()) == {"run_figures", "overview"}
 
 
 def test_how_training_is_resumed_replans_training_and_what_is_made_of_it(run):

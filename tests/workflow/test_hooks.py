@@ -85,7 +85,7 @@ def test_success_is_told_once_and_the_manifest_names_every_file_of_the_grid(fold
     manifest = json.loads((root / "grid.json").read_text())
     assert manifest["runs"] == []
     groups = {group["name"]: group["rows"] for group in manifest["groups"]}
-    assert [len(rows) for rows in groups.values()] == [1, 1, 2, 2, 4, 5]
+    assert [len(rows) for rows in groups.values()] == [1, 1, 2, 2, 4, 6]
     cell = groups["cells"][0]
     assert cell["name"] == "nano-phi forget10 npo+kl seed3"
     assert list(cell["stages"]) == ["unlearn", "geffect", "evaluate", "matched"]
