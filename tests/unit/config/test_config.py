@@ -193,7 +193,7 @@ def test_runs_are_looked_at_every_few_steps_and_at_their_end(raw, split):
         ([15], r"15 is not a checkpoint of \w+ on forget01 of"),
         ("first", r"evaluation\.at: 'first' is not allowed; write last, measured, or a list"),
         ([], r"evaluation\.at: is empty"),
-        ([5, 5], r"evaluation\.at: 5 is there twice"),
+        ([5, 5], r"evaluation\.at: 5 is listed twice"),
         ([-5], r"evaluation\.at\[0\]"),
         (5, r"evaluation\.at: 5 is not text or a list"),
     ],

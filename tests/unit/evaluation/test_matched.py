@@ -245,7 +245,7 @@ def test_of_a_diverged_run_everything_is_missing(pair, data, tmp_path):
 def test_weights_that_the_run_did_not_leave_are_refused(pair, data, tmp_path):
     hashes = {"original": hash_folder(pair[0]), "unlearned": {"model.safetensors": "another"}}
     write_json({"weights": hashes}, tmp_path / "provenance.json")
-    with pytest.raises(DamagedError, match="not those that its run left"):
+    with pytest.raises(DamagedError, match="not those that its run wrote"):
         found_for(pair, data, provenance=tmp_path / "provenance.json")
 
 

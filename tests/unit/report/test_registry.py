@@ -91,10 +91,14 @@ def test_two_figures_of_one_name_are_refused(tmp_path):
         registry.drawn(figures, [name_cell("ga", "kl")], {})
 
 
-def test_what_reads_a_file_from_outside_is_made_only_where_it_is_given():
+def test_what_reads_something_optional_is_made_only_where_it_is_given():
     tables = registry.catalogue(registry.TABLE)
-    assert "published" not in registry.asked(tables, {"published": None})
-    assert set(registry.asked(tables, {"published": "x.csv"})) == set(tables)
+    matched = {"matched", "matched_trace"}
+    asked = registry.asked(tables, {"published": None, "matched": True})
+    assert set(asked) == set(tables) - {"published"}
+    asked = registry.asked(tables, {"published": "x.csv", "matched": False})
+    assert set(asked) == set(tables) - matched
+    assert set(registry.asked(tables, {"published": "x.csv", "matched": True})) == set(tables)
 
 
 @pytest.mark.parametrize("kind", registry.KINDS)

@@ -56,7 +56,7 @@ def read_file(path: str | Path, where: str) -> dict:
 def _read_yaml(text: str, where: str) -> Any:
     try:
         twice = next(_twice(yaml.compose(text, _LOADER)), None)
-        content = yaml.load(text, _LOADER)
+        content = _LOADER(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""

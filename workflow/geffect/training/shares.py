@@ -80,7 +80,8 @@ class Shares:
                 continue
             step = float(state["step"])
             scale = (state["exp_avg_sq"] / (1 - beta2**step)).sqrt_().add_(group["eps"])
-            factor = -learning_rate / (1 - beta1**step)
+            # A learning rate that leaves the range of the weights' type moves them to infinity.
+            factor = torch.tensor(-learning_rate / (1 - beta1**step), dtype=moment.dtype).item()
             self.moved[REGULARIZER][name].addcdiv_(moment, scale, value=factor)
 
     def reset(self) -> None:
