@@ -12,6 +12,7 @@ from settings import PAPER
 from geffect.names import DECAY, REGULARIZER
 from geffect.training.loop import train
 from geffect.training.resume import Resume
+from geffect.training.shares import Shares
 
 OBJECTIVES = [spec.name for spec in declarations() if spec.kind == "objective"]
 REGULARIZERS = [spec.name for spec in declarations() if spec.kind == "regularizer"]
@@ -196,3 +197,11 @@ def test_where_a_loss_attains_its_minimum_it_moves_nothing(
     for step, _, moved in seen[1:3]:
         assert not any(t.any() for t in moved[REGULARIZER].values()), step
     assert any(t.any() for t in seen[3][2][REGULARIZER].values())
+
+
+@pytest.mark.parametrize("observed", [False, True])
+def test_where_nobody_looks_nothing_is_kept(observed, tiny_model):
+    model = tiny_model()
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
+    kept = {name.partition(".")[0] for name in Shares(model, optimizer, True, observed).state()}
+    assert kept == ({"moment", REGULARIZER, DECAY} if observed else set())

@@ -110,7 +110,7 @@ def train(
     _train_mode(model, settings)
     torch.manual_seed(seed)
     outcome, progress = Outcome(), Progress(what, steps)
-    shares = Shares(model, optimizer, observer is not None and REGULARIZER in losses)
+    shares = Shares(model, optimizer, REGULARIZER in losses, observer is not None)
     state = None if resume is None else resume.load()
     if state is not None:
         _restore(state, model, optimizer, scheduler, shares, outcome)

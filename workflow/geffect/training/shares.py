@@ -34,16 +34,24 @@ class Shares:
         model: what is trained; its parameters are followed by name.
         optimizer: AdamW with one group of parameters.
         regularized: whether there is a regularizer.
+        observed: whether anybody ever looks; if not, nothing is kept.
     """
 
-    def __init__(self, model: PreTrainedModel, optimizer: torch.optim.AdamW, regularized: bool):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        optimizer: torch.optim.AdamW,
+        regularized: bool,
+        observed: bool,
+    ):
+        regularized = regularized and observed
         self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.optimizer = optimizer
         self.moment: Displacement = self._zeros() if regularized else {}
         self.moved: dict[str, Displacement] = {}
         if regularized:
             self.moved[REGULARIZER] = self._zeros()
-        if optimizer.param_groups[0]["weight_decay"]:
+        if observed and optimizer.param_groups[0]["weight_decay"]:
             self.moved[DECAY] = self._zeros()
 
     def _zeros(self) -> Displacement:
