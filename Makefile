@@ -38,7 +38,7 @@ test: .venv/dev
 test-all: .venv/dev
 	$(TEST)
 
-# The registry-wide tests on a file of your own: make test-loss FILE=my_objectives/simnpo.py
+# The registry-wide tests on a file of your own: make test-loss FILE=my_objectives/floored_ga.py
 KIND ?= objective
 test-loss: .venv/dev
 	$(BIN)/python -m pytest -q --loss=$(KIND)=$(FILE) -k $(basename $(notdir $(FILE))) \

@@ -149,7 +149,10 @@ def moved(rng):
 
 @pytest.fixture
 def random_examples(rng):
-    """A function that draws `Example`s of varied lengths: (number, vocabulary, longest)."""
+    """A function that draws `Example`s of varied lengths: (number, vocabulary, longest).
+
+    Each has a refusal beside it: the same prompt with other labels.
+    """
     from geffect.data.encoding import Example
 
     def draw(number, vocabulary=61, longest=10):
@@ -157,7 +160,9 @@ def random_examples(rng):
         for _ in range(number):
             prompt, answer = rng.integers(1, longest // 2 + 1, size=2)
             ids = rng.integers(vocabulary, size=prompt + answer).tolist()
-            result.append(Example((*ids, EOS), int(prompt)))
+            other = rng.integers(vocabulary, size=rng.integers(1, longest // 2 + 1)).tolist()
+            refusal = Example((*ids[:prompt], *other, EOS), int(prompt))
+            result.append(Example((*ids, EOS), int(prompt), refusal))
         return result
 
     return draw
@@ -226,7 +231,7 @@ def naive_view():
 
     from geffect.losses.view import View
 
-    def build(model, example, original=None, control=None, layer=None):
+    def build(model, example, original=None, control=None, layer=None, pair=False):
         def run(net):
             outputs = net(input_ids=torch.tensor([example.ids]), output_hidden_states=True)
             start, end = example.prompt_length, len(example)
@@ -247,7 +252,11 @@ def naive_view():
                 )
         if control is not None:
             extra["control"] = control.to(logits.dtype)
-        return View(mask=mask, logp=logp, logits=logits, hidden=hidden, **extra)
+        if pair:
+            extra["refusal"] = build(model, example.refusal, original, control, layer)
+        ids = torch.tensor([[*example.ids[1:], 0]])
+        labels = torch.where(mask, ids, 0)
+        return View(mask=mask, logp=logp, labels=labels, logits=logits, hidden=hidden, **extra)
 
     return build
 
@@ -259,7 +268,8 @@ def naive_values(naive_view):
 
     def compute(model, loss, examples):
         layer = loss.hyper.get("layer")
-        views = [naive_view(model, e, loss.original, loss.control_vector, layer) for e in examples]
+        needed = (loss.original, loss.control_vector, layer, loss.pairs_refusals)
+        views = [naive_view(model, example, *needed) for example in examples]
         values = [(loss.values(view, **loss.hyper), view.mask) for view in views]
         return torch.cat([v[mask] if v.dim() == 2 else v for v, mask in values])
 

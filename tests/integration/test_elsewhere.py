@@ -11,7 +11,7 @@ import yaml
 from checkout import NANO, Checkout
 from snakemake.utils import update_config
 
-SIMNPO = '''"""SimNPO without margin: mean over samples of -(2/β) log σ(-β · mean log p)."""
+MEAN_NPO = '''"""NPO of means without θ_o: mean over samples of -(2/β) log σ(-β · mean log p)."""
 
 from torch.nn.functional import softplus
 
@@ -39,15 +39,17 @@ def outside(local_run, checkout, tmp_path_factory):
         shutil.copytree(local_run.path(name), copy.path(name))
     shutil.copytree(local_run.folder / ".snakemake", copy.folder / ".snakemake")
     (folder / "mine").mkdir()
-    (folder / "mine" / "simnpo.py").write_text(SIMNPO)
+    (folder / "mine" / "mean_npo.py").write_text(MEAN_NPO)
     own = {
-        "objectives": {"simnpo": {"objective": str(folder / "mine" / "simnpo.py"), "beta": 2.5}},
+        "objectives": {
+            "mean_npo": {"objective": str(folder / "mine" / "mean_npo.py"), "beta": 2.5}
+        },
         "geffect": {"probes": {"objectives": [], "regularizers": []}},
         "grid": [
             {
                 "models": ["nano-phi"],
                 "splits": ["forget10"],
-                "objectives": ["simnpo", "npo"],
+                "objectives": ["mean_npo", "npo"],
                 "regularizers": ["kl"],
                 "seeds": [3],
             }
@@ -60,7 +62,7 @@ def outside(local_run, checkout, tmp_path_factory):
 def test_an_objective_named_by_path_works_as_a_name_does(outside):
     copy, folder = outside
     more = [folder / "own.yaml"]
-    wanted = copy.cell("simnpo+kl", "geffect.parquet").relative_to(copy.folder)
+    wanted = copy.cell("mean_npo+kl", "geffect.parquet").relative_to(copy.folder)
     log = copy.snakemake("--cores", 2, "--", wanted, more_config=more)
     assert "rule finetune" not in log
     geffect = pd.read_parquet(copy.folder / wanted)
@@ -73,25 +75,25 @@ def test_an_objective_named_by_path_works_as_a_name_does(outside):
         return {rule for rule in ("unlearn", "geffect", "finetune") if f"rule {rule}:" in output}
 
     assert planned() == set()
-    path = folder / "mine" / "simnpo.py"
-    path.write_text(SIMNPO.replace('"""SimNPO', '"""Still SimNPO'))
+    path = folder / "mine" / "mean_npo.py"
+    path.write_text(MEAN_NPO.replace('"""NPO', '"""Still NPO'))
     assert planned() == set(), "a docstring"
-    path.write_text(SIMNPO.replace("2 / beta *", "4 / beta *"))
+    path.write_text(MEAN_NPO.replace("2 / beta *", "4 / beta *"))
     assert planned() == {"unlearn", "geffect"}
-    path.write_text(SIMNPO)
+    path.write_text(MEAN_NPO)
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"beta": -1}, "objectives.simnpo.beta: -1 is less than or equal to the minimum of 0"),
-        ({"gamma": 1}, "objectives.simnpo.gamma: objective"),
+        ({"beta": -1}, "objectives.mean_npo.beta: -1 is less than or equal to the minimum of 0"),
+        ({"gamma": 1}, "objectives.mean_npo.gamma: objective"),
         ({"objective": "nowhere.py"}, "nowhere.py: there is no such file"),
     ],
 )
 def test_the_configuration_of_an_outside_objective_is_checked_too(outside, change, says):
     copy, folder = outside
-    (folder / "change.yaml").write_text(yaml.safe_dump({"objectives": {"simnpo": change}}))
+    (folder / "change.yaml").write_text(yaml.safe_dump({"objectives": {"mean_npo": change}}))
     files = [folder / "own.yaml", folder / "change.yaml"]
     assert says in copy.snakemake("-n", "--cores", 2, expect=1, more_config=files)
 
@@ -102,8 +104,8 @@ def test_the_registry_wide_tests_take_in_a_file_from_outside(outside):
     tests = repository / "tests/unit/losses/test_losses.py"
     result = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "simnpo"),
-            *(tests, f"--loss=objective={folder / 'mine' / 'simnpo.py'}"),
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "mean_npo"),
+            *(tests, f"--loss=objective={folder / 'mine' / 'mean_npo.py'}"),
         ],
         cwd=repository,
         capture_output=True,

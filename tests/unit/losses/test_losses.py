@@ -114,14 +114,81 @@ def nll(s):
     return [-math.log(p) for p in s.p]
 
 
-def rmu(s, layer, c):
-    states = s.states[layer]
-    return [sum((x - c * u) ** 2 for x, u in zip(h, s.u, strict=True)) / len(s.u) for h in states]
+def squared(a, b):
+    return sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) / len(a)
+
+
+def length(v):
+    return math.sqrt(sum(x * x for x in v))
+
+
+def rmu(s, layer, c, normalize):
+    scale = c / length(s.u) if normalize else c
+    return [squared(h, [scale * u for u in s.u]) for h in s.states[layer]]
+
+
+def adaptive_rmu(s, layer, beta):
+    pairs = zip(s.states[layer], s.states_ref[layer], strict=True)
+    scales = ((h, beta * length(o) / length(s.u)) for h, o in pairs)
+    return [squared(h, [scale * u for u in s.u]) for h, scale in scales]
 
 
 def rr(s, layer):
     pairs = zip(s.states[layer], s.states_ref[layer], strict=True)
-    return [sum((a - b) ** 2 for a, b in zip(h, o, strict=True)) / len(h) for h, o in pairs]
+    return [squared(h, o) for h, o in pairs]
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def simnpo(s, beta, delta):
+    mean = sum(math.log(p) for p in s.p) / len(s.p)
+    return [-2 / beta * math.log(sigmoid(-beta * (mean + delta)))]
+
+
+def satimp(s, beta1, beta2):
+    return [p**beta1 * (1 - p) ** beta2 * math.log(p) for p in s.p]
+
+
+def ceu(s):
+    return [-math.log(1 - p) for p in s.p]
+
+
+def log_ratio(s):
+    return math.log(math.prod(s.p)) - math.log(math.prod(s.p_ref))
+
+
+def dpo(s, beta):
+    return [-2 / beta * math.log(sigmoid(beta * (log_ratio(s.refusal) - log_ratio(s))))]
+
+
+def flat(s):
+    answer, refusal = (sum(t.p) / len(t.p) for t in (s, s.refusal))
+    return [math.tanh(answer) / 2 - math.tanh(refusal) / 2]
+
+
+def undial(s, beta):
+    terms = []
+    for label, p, o in zip(s.labels, s.distributions, s.distributions_ref, strict=True):
+        odds = [q * math.exp(-beta) if v == label else q for v, q in enumerate(o)]
+        terms.append(-sum(t / sum(odds) * math.log(q) for t, q in zip(odds, p, strict=True)))
+    return terms
+
+
+def ihl(s):
+    pairs = zip(s.labels, s.distributions, strict=True)
+    return [1 + d[y] - max(p for v, p in enumerate(d) if v != y) for y, d in pairs]
+
+
+def me(s):
+    sizes = ((1 / len(d), d) for d in s.distributions)
+    return [sum(u * math.log(u / p) for p in d) for u, d in sizes]
+
+
+def ap(s, beta):
+    gap = math.log(math.prod(s.refusal.p)) - math.log(math.prod(s.p))
+    return [-math.log(sigmoid(-beta * gap)) / beta]
 
 
 def kl(s):
@@ -138,8 +205,17 @@ BY_HAND = {
         "wtnpo": wtnpo,
         "po": nll,
         "rmu": rmu,
+        "adaptive_rmu": adaptive_rmu,
+        "simnpo": simnpo,
+        "satimp": satimp,
+        "ceu": ceu,
+        "dpo": dpo,
+        "flat": flat,
+        "undial": undial,
+        "ihl": ihl,
+        "me": me,
     },
-    "regularizer": {"nll": nll, "kl": kl, "rr": rr},
+    "regularizer": {"nll": nll, "kl": kl, "rr": rr, "ap": ap},
 }
 
 
@@ -166,6 +242,7 @@ def looked_at(case, example):
     distributions, p, states = run(case.model)
     distributions_ref, p_ref, states_ref = run(case.original)
     return SimpleNamespace(
+        labels=example.labels,
         p=p,
         p_ref=p_ref,
         distributions=distributions,
@@ -173,6 +250,7 @@ def looked_at(case, example):
         states=states,
         states_ref=states_ref,
         u=case.control.double().tolist(),
+        refusal=None if example.refusal is None else looked_at(case, example.refusal),
     )
 
 
@@ -215,13 +293,17 @@ def test_the_risk_is_the_mean_negative_log_likelihood(situation):
 def test_extra_padding_and_an_earlier_start_change_nothing(spec, situation, rng):
     case = situation(spec)
     batch = collate(case.examples)
-    shape = (len(case.examples), int(rng.integers(1, 9)))
-    filler = torch.from_numpy(rng.integers(0, 61, size=shape))
-    padded = Batch(
-        torch.cat([batch.input_ids, filler], dim=1),
-        torch.cat([batch.labels, torch.full(shape, IGNORED)], dim=1),
-        start=int(rng.integers(batch.start + 1)),
-    )
+
+    def padding(of):
+        shape = (len(case.examples), int(rng.integers(1, 9)))
+        filler = torch.from_numpy(rng.integers(0, 61, size=shape))
+        return Batch(
+            torch.cat([of.input_ids, filler], dim=1),
+            torch.cat([of.labels, torch.full(shape, IGNORED)], dim=1),
+            start=int(rng.integers(of.start + 1)),
+        )
+
+    padded = replace(padding(batch), refusal=padding(batch.refusal))
     assert case.value(padded) == pytest.approx(case.value(batch), rel=EXACT)
     assert case.count(padded) == case.count(batch)
 
@@ -273,11 +355,17 @@ def test_gradient_agrees_with_finite_differences(spec, situation, rng, monkeypat
 def test_gradient_is_the_weighted_gradient_of_log_likelihood(spec, situation):
     case = situation(spec)
     view = case.view()
-    weight = case.loss.weight(view)
-    logp = view.logp if spec.reduction == "token" else view.per_sample(view.logp)
-    assert weight.shape == logp.shape
-    inside = torch.where(view.mask, weight, 0) if spec.reduction == "token" else weight
-    expected = case.gradient((inside * logp).sum())
+    weighted = [(view, case.loss.weight(view))]
+    if case.loss.pairs_refusals:
+        weighted.append((view.refusal, case.loss.refusal_weight(view)))
+    total = 0
+    for part, weight in weighted:
+        by_token = weight.dim() == 2
+        assert by_token or spec.reduction == "sample"
+        logp = part.logp if by_token else part.per_sample(part.logp)
+        assert weight.shape == logp.shape
+        total = total + ((torch.where(part.mask, weight, 0) if by_token else weight) * logp).sum()
+    expected = case.gradient(total)
     torch.testing.assert_close(
         case.gradient(case.total()), expected, rtol=0, atol=EXACT * expected.norm().item()
     )
@@ -289,9 +377,13 @@ def test_weight_carries_no_gradient_and_lowers_answers_or_raises_refusals(spec, 
     weight = case.loss.weight(case.view())
     assert not weight.requires_grad
     assert ((weight <= 0) if "refusals" in spec.needs else (weight >= 0)).all()
+    if case.loss.pairs_refusals:
+        of_refusals = case.loss.refusal_weight(case.view())
+        assert not of_refusals.requires_grad
+        assert (of_refusals <= 0).all()
 
 
-@pytest.mark.parametrize("name", ["npo", "tnpo"])
+@pytest.mark.parametrize("name", ["npo", "tnpo", "dpo"])
 def test_weight_against_the_original_is_one_at_the_original(name, situation):
     case = at_the_original(situation(registry.get("objective", name)))
     weight = case.loss.weight(case.view())
@@ -307,6 +399,129 @@ def test_weight_against_the_original_falls_with_the_probability(name, situation)
     after = case.loss.weight(lowered)
     mask = view.mask if before.dim() == 2 else slice(None)
     assert (after[mask] < before[mask]).all()
+
+
+def same_gradient(case, expected):
+    torch.testing.assert_close(
+        case.gradient(case.total()), expected, rtol=0, atol=EXACT * expected.norm().item()
+    )
+
+
+def test_ceu_has_the_gradient_of_the_cross_entropy_to_the_softmax_without_the_label(situation):
+    case = situation(registry.get("objective", "ceu"))
+    view = case.view()
+    logits, labels = view.logits[view.mask], view.labels[view.mask]
+    rows = torch.arange(len(labels))
+    others = logits.detach().clone()
+    others[rows, labels] = -math.inf
+    target = others.softmax(dim=-1)
+    same_gradient(case, case.gradient(-(target * logits.log_softmax(dim=-1)).sum()))
+
+
+@pytest.mark.parametrize("name", ["ceu", "satimp", "ihl"])
+def test_a_label_that_is_certain_leaves_no_gap_in_value_or_gradient(name, loss_of):
+    logits = torch.zeros(1, 2, 7)
+    logits[0, :, 3] = 200
+    logits.requires_grad_()
+    labels = torch.full((1, 2), 3)
+    logp = logits.log_softmax(dim=-1)[..., 3]
+    seen = View(torch.ones(1, 2, dtype=torch.bool), logp, labels=labels, logits=logits)
+    loss = loss_of("objective", name)
+    total = loss.total(seen)
+    (gradient,) = torch.autograd.grad(total, logits)
+    assert logp[0, 0] == 0, "p rounds to 1"
+    assert torch.isfinite(total) and torch.isfinite(gradient).all()
+    if name == "ceu":
+        # p - q, q being the softmax of the other tokens.
+        assert gradient[0, 0].tolist() == pytest.approx([-1 / 6] * 3 + [1] + [-1 / 6] * 3, rel=1e-5)
+        assert torch.isfinite(loss.weight(seen)).all()
+
+
+def test_satimp_without_importance_is_wga(situation):
+    case = situation(registry.get("objective", "satimp"), hyper={"beta1": 1.7, "beta2": 0})
+    wga = replace(case, loss=objective("wga", alpha=1.7))
+    assert case.value() == pytest.approx(wga.value(), rel=EXACT)
+    same_gradient(case, wga.gradient(wga.total()))
+
+
+def test_dpo_is_npo_once_refusals_are_as_likely_as_at_the_original(situation):
+    case = situation(registry.get("objective", "dpo"), hyper={"beta": 0.6})
+    npo = replace(case, loss=objective("npo", beta=0.6).bind(case.original))
+    view = case.view()
+    unmoved = replace(view, refusal=replace(view.refusal, logp=view.refusal.logp_ref))
+    expected = npo.loss.values(npo.view(), beta=0.6)
+    torch.testing.assert_close(case.loss.values(unmoved, beta=0.6), expected)
+
+
+def test_simnpo_is_npo_with_a_reference_of_the_margin_over_the_length(situation):
+    case = situation(registry.get("objective", "simnpo"), hyper={"beta": 1.3, "delta": 0.4})
+    seen = case.view()
+    lengths = seen.mask.sum(dim=1)
+    # log p_o(s) = -|y| δ, and β / |y| in the place of β.
+    reference = torch.where(seen.mask, -0.4, 0.0)
+    ratio = seen.per_sample(seen.logp - reference)
+    expected = 2 / 1.3 * torch.nn.functional.softplus(1.3 / lengths * ratio)
+    torch.testing.assert_close(case.loss.values(seen, **case.loss.hyper), expected)
+
+
+def test_undial_is_least_where_the_model_is_its_target(situation):
+    case = situation(registry.get("objective", "undial"), hyper={"beta": 3.0})
+    seen = case.view()
+    lowered = seen.logits_ref - 3 * torch.nn.functional.one_hot(seen.labels, 61)
+    at_target = replace(seen, logits=lowered.clone().requires_grad_())
+    (gradient,) = torch.autograd.grad(case.loss.total(at_target), at_target.logits)
+    assert gradient.abs().max() < 1e-12
+    assert case.loss.total(at_target) < case.loss.total(seen)
+
+
+def test_me_is_zero_at_the_uniform_distribution_alone(situation):
+    case = situation(registry.get("objective", "me"))
+    seen = case.view()
+    uniform = replace(seen, logits=torch.full_like(seen.logits, 2.5))
+    assert abs(case.loss.total(uniform).item()) < 1e-12
+    assert (case.loss.values(seen)[seen.mask] > 0).all()
+
+
+def test_ihl_gives_what_the_label_loses_to_the_runner_up_alone(rng):
+    logits = torch.from_numpy(rng.normal(size=(1, 1, 6))).requires_grad_()
+    label = int(rng.integers(6))
+    logp = logits.log_softmax(dim=-1)
+    seen = View(
+        torch.ones(1, 1, dtype=torch.bool),
+        logp[..., label],
+        labels=torch.tensor([[label]]),
+        logits=logits,
+    )
+    (gradient,) = torch.autograd.grad(objective("ihl").total(seen), logits)
+    others = [v for v in range(6) if v != label]
+    p = logp[0, 0].exp().tolist()
+    runner_up = max(others, key=lambda v: p[v])
+    lifted = p[runner_up] - p[label]
+    for v in range(6):
+        own = {label: p[v], runner_up: -p[v]}.get(v, 0)
+        assert gradient[0, 0, v].item() == pytest.approx(own + lifted * p[v], rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.1, 7.0])
+def test_a_normalised_direction_makes_rmu_blind_to_its_length(scale, situation):
+    case = situation(registry.get("objective", "rmu"), hyper={"layer": 2, "c": 3.0})
+    normalised = replace(
+        case, loss=objective("rmu", layer=2, c=3.0, normalize=True).bind(None, case.control)
+    )
+    longer = replace(normalised, loss=normalised.loss.bind(None, scale * case.control))
+    assert longer.value() == pytest.approx(normalised.value(), rel=1e-6)
+    other = replace(case, loss=case.loss.bind(None, case.control / case.control.norm()))
+    assert other.value() == pytest.approx(normalised.value(), rel=1e-6)
+    assert case.value() != pytest.approx(normalised.value(), rel=1e-3)
+
+
+def test_pairs_without_refusals_are_an_error_that_names_the_loss(situation):
+    case = situation(registry.get("objective", "dpo"))
+    alone = [replace(example, refusal=None) for example in case.examples]
+    with pytest.raises(LossError, match="dpo: an example has no refusal beside it; set its"):
+        case.loss.batches(alone, 2)
+    with pytest.raises(LossError, match="ga does not look at refusals beside the answers"):
+        objective("ga").refusal_weight(case.view())
 
 
 def assert_is_ga(case):
@@ -411,6 +626,13 @@ def test_values_of_another_shape_than_declared_are_an_error_that_names_the_loss(
     seen = View(mask, torch.zeros(3, 4))
     with pytest.raises(LossError, match=r"mine: returns values of shape \[.*set REDUCTION"):
         Loss("mine", values, reduction=reduction).total(seen)
+
+
+def test_hyper_parameters_with_a_default_may_be_left_out():
+    assert objective("rmu", layer=1, c=2.0).hyper["normalize"] is False
+    assert objective("rmu", layer=1, c=2.0, normalize=True).hyper["normalize"] is True
+    with pytest.raises(LossError, match="hyper-parameters are layer, c, normalize, not c"):
+        objective("rmu", c=2.0)
 
 
 def test_hyper_parameters_are_exactly_those_declared():

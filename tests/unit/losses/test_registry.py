@@ -62,7 +62,7 @@ DECLARED = {
     "wtnpo": ({"alpha": ANY, "beta": POSITIVE}, {"reference_logp"}, "token", None, True),
     "po": ({}, {"refusals"}, "token", None, True),
     "rmu": (
-        {"layer": LAYER, "c": POSITIVE},
+        {"layer": LAYER, "c": POSITIVE, "normalize": {"type": "boolean", "default": False}},
         {"hidden_states", "control_vector"},
         "token",
         None,
@@ -198,7 +198,9 @@ def test_an_unknown_name_is_refused_with_the_closest():
 
 
 def test_an_unknown_name_far_from_all_is_refused_with_the_list():
-    with pytest.raises(ConfigError, match=r"^unknown regularizer 'xyzzy'; known: kl, .*nll, .*rr"):
+    with pytest.raises(
+        ConfigError, match=r"^unknown regularizer 'xyzzy'; known: .*kl, .*nll, .*rr"
+    ):
         registry.get("regularizer", "xyzzy")
 
 
@@ -212,6 +214,22 @@ def test_what_a_file_declares_is_what_it_defines(kind):
         assert spec.needs == set(getattr(module, "NEEDS", []))
         assert spec.reduction == getattr(module, "REDUCTION", "token")
         assert spec.minimum == getattr(module, "MINIMUM", None)
+
+
+def test_pairs_have_a_value_each(folder):
+    path = folder / "mine.py"
+    path.write_text(GOOD.replace('"reference_logp"', '"refusal_pairs"'))
+    assert registry.get("objective", "mine").needs == {"refusal_pairs"}
+    path.write_text(path.read_text().replace('"sample"', '"token"'))
+    registry.catalogue.cache_clear()
+    refused('refusal_pairs needs REDUCTION = "sample"')
+
+
+def test_what_has_a_default_may_be_left_out(folder):
+    fragment = '"type": "number", "minimum": 0'
+    (folder / "mine.py").write_text(GOOD.replace(fragment, fragment + ', "default": 0.5'))
+    assert registry.get("objective", "mine").defaults == {"gamma": 0.5}
+    assert registry.get("objective", "ga").defaults == {}
 
 
 def test_positions_are_labels_or_all(folder):

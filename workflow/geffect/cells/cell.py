@@ -1,6 +1,7 @@
 """One cell: which losses it trains with and measures, over which rows."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,18 @@ class Cell:
 
     def refused(self, row: int, refusal: int) -> Example:
         """Forget row `row` with a refusal as its answer."""
-        return self.encoder(self.forget_rows[row]["question"], self.refusals[refusal])
+        return self._refused(self.forget_rows[row], refusal)
+
+    def paired(self, row: int, refusal: int) -> Example:
+        """Forget row `row` with a refusal beside its answer."""
+        return replace(self.forget[row], refusal=self.refused(row, refusal))
+
+    def paired_retain(self, row: int, refusal: int) -> Example:
+        """Retain row `row` with a refusal beside its answer."""
+        return replace(self.retain[row], refusal=self._refused(self.retain_rows[row], refusal))
+
+    def _refused(self, row: Mapping, refusal: int) -> Example:
+        return self.encoder(row["question"], self.refusals[refusal])
 
     def visits(
         self, steps: int, batch_size: int, length_bucket: int = 0
@@ -115,24 +127,45 @@ class Cell:
         )
         partners = pairing(len(self.retain), shape, generator(self.seed, "retain pairs"))
         drawn = pairing(len(self.refusals), shape, generator(self.seed, "refusals"))
+        regularizer = self.losses.get(REGULARIZER)
+        pairs_retain = regularizer is not None and regularizer.pairs_refusals
+        of_retain = (
+            pairing(len(self.refusals), shape, generator(self.seed, "retain refusals"))
+            if pairs_retain
+            else None
+        )
 
         def forget(step: int) -> list[Example]:
+            pairs = zip(rows[step - 1], drawn[step - 1], strict=True)
             if self.trains_on_refusals:
-                pairs = zip(rows[step - 1], drawn[step - 1], strict=True)
                 return [self.refused(row, refusal) for row, refusal in pairs]
+            if self.objective.pairs_refusals:
+                return [self.paired(row, refusal) for row, refusal in pairs]
             return [self.forget[row] for row in rows[step - 1]]
 
         def retain(step: int) -> list[Example]:
+            if of_retain is not None:
+                pairs = zip(partners[step - 1], of_retain[step - 1], strict=True)
+                return [self.paired_retain(row, refusal) for row, refusal in pairs]
             return [self.retain[row] for row in partners[step - 1]]
 
         return {OBJECTIVE: forget, REGULARIZER: retain}
 
     def measured(self, draws: Draws) -> list[Example]:
-        """The examples of the objective's G-effect: D_u, with refusals if it trains on those."""
+        """The examples of the objective's G-effect: D_u, with refusals if it looks at those."""
+        refusals = enumerate(draws.refusals)
         if self.trains_on_refusals:
-            return [self.refused(row, int(r)) for row, r in enumerate(draws.refusals)]
+            return [self.refused(row, int(r)) for row, r in refusals]
+        if self.objective.pairs_refusals:
+            return [self.paired(row, int(r)) for row, r in refusals]
         return self.forget
 
-    def sample(self, draws: Draws) -> list[Example]:
-        """The cell's fixed sample of |D_u| retain rows for a regularizer's own gradient."""
+    def sample(self, draws: Draws, pairs: bool = False) -> list[Example]:
+        """The cell's fixed sample of |D_u| retain rows for a regularizer's own gradient.
+
+        With `pairs` each has a refusal beside its answer.
+        """
+        if pairs:
+            drawn = zip(draws.regularizer_rows, draws.refusals, strict=True)
+            return [self.paired_retain(int(row), int(refusal)) for row, refusal in drawn]
         return [self.retain[int(row)] for row in draws.regularizer_rows]

@@ -403,9 +403,9 @@ class Config:
         if resolved is None:
             return
         where = f"{_SECTIONS[kind]}.{variant}"
-        declared = registry.get(kind, resolved["name"]).hyperparameters
-        for name in declared:
-            if name not in resolved["hyper"]:
+        declared = registry.get(kind, resolved["name"])
+        for name in declared.hyperparameters:
+            if name not in resolved["hyper"] and name not in declared.defaults:
                 raise ConfigError(
                     f"{where}.{name}: missing for split {split} of model {model}; set it there, or "
                     f"under {where}.splits.{split} or {where}.models.{model}"

@@ -19,7 +19,8 @@ class Batch:
     is needed; `all_positions` (KL as the authors average it) is the exception and carries one.
     `start` is the first position whose prediction a loss looks at: the one before the first label
     of any sample, 0 under `all_positions`. `logp_ref` are the original model's label
-    log-probabilities [B, T] from `start` on, where they are already known.
+    log-probabilities [B, T] from `start` on, where they are already known. `refusal` is the batch
+    of the examples' refusals, row by row, if all have one.
     """
 
     input_ids: Tensor
@@ -27,6 +28,7 @@ class Batch:
     attention_mask: Tensor | None = None
     start: int = 0
     logp_ref: Tensor | None = None
+    refusal: "Batch | None" = None
 
     @property
     def all_positions(self) -> bool:
@@ -47,6 +49,7 @@ class Batch:
             labels=self.labels.to(device),
             attention_mask=None if mask is None else mask.to(device),
             logp_ref=None if logp_ref is None else logp_ref.to(device),
+            refusal=None if self.refusal is None else self.refusal.to(device),
         )
 
 
@@ -64,4 +67,10 @@ def collate(examples: Sequence[Example], pad_to: int | None = None) -> Batch:
         mask[row, : len(example)] = 1
     if pad_to is not None:
         return Batch(ids, labels, mask)
-    return Batch(ids, labels, start=min(e.prompt_length for e in examples) - 1)
+    refusals = [e.refusal for e in examples if e.refusal is not None]
+    return Batch(
+        ids,
+        labels,
+        start=min(e.prompt_length for e in examples) - 1,
+        refusal=collate(refusals) if len(refusals) == len(examples) else None,
+    )

@@ -18,10 +18,14 @@ from geffect.models.folder import load_tokenizer, positions
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids of one text; the labels are `ids[prompt_length:]`, EOS last."""
+    """Token ids of one text; the labels are `ids[prompt_length:]`, EOS last.
+
+    `refusal` is the same question with a refusal as its answer, for losses that look at both.
+    """
 
     ids: tuple[int, ...]
     prompt_length: int
+    refusal: "Example | None" = None
 
     @property
     def prompt(self) -> tuple[int, ...]:

@@ -114,12 +114,13 @@ class Measurement:
             )
         }
         self.coefficients = {name: loss.coefficient for name, loss in self.losses.items()}
-        self.losses |= dict.fromkeys(EFFECT_DATASETS, RISK)
         sample = cell.sample(draws)
         self.examples: dict[str, Sequence[Example]] = {
-            name: cell.measured(draws) if name == OBJECTIVE else sample
-            for name in self.coefficients
+            name: sample if not loss.pairs_refusals else cell.sample(draws, pairs=True)
+            for name, loss in self.losses.items()
         }
+        self.examples[OBJECTIVE] = cell.measured(draws)
+        self.losses |= dict.fromkeys(EFFECT_DATASETS, RISK)
         self.examples |= {UNLEARN: cell.forget, RETAIN: retain}
         self.batches = {
             name: data_batches(loss, self.examples[name], micro_batch_size, f"term {name!r}")
@@ -131,6 +132,7 @@ class Measurement:
             else TokenSelection(cell, self.losses[OBJECTIVE], selection, micro_batch_size)
         )
         self.trains_on_refusals = cell.trains_on_refusals
+        self.pairs_refusals = cell.objective.pairs_refusals
         self.rows = {sample: row["row"] for sample, row in enumerate(cell.forget_rows)}
         self.decode = cell.encoder.tokenizer.decode
         self.instances, self.tokens = instances, tokens
@@ -232,17 +234,20 @@ class Measurement:
             components,
         )
         self._keep("geffect", step, pd.DataFrame(effects))
-        weighted = None if self.trains_on_refusals else self.losses[OBJECTIVE]
+        looks_at_refusals = self.trains_on_refusals or self.pairs_refusals
+        weighted = None if looks_at_refusals else self.losses[OBJECTIVE]
         if self.instances:
             for numbers, batch in numbered(self.examples[UNLEARN], self.batches[UNLEARN]):
                 rows = instance_rows(model, batch, directions, components, numbers, weighted)
                 self._keep("instances", step, rows)
         if self.tokens:
-            sources = [(ANSWER, UNLEARN)]
-            if self.trains_on_refusals:
-                sources.append((REFUSAL, OBJECTIVE))
-            for text, name in sources:
-                for numbers, batch in numbered(self.examples[name], self.batches[name]):
+            sources = {ANSWER: (UNLEARN, self.batches[UNLEARN])}
+            if looks_at_refusals:
+                # Those beside the answers, or in their place.
+                refusals = [batch.refusal or batch for batch in self.batches[OBJECTIVE]]
+                sources[REFUSAL] = (OBJECTIVE, refusals)
+            for text, (name, batches) in sources.items():
+                for numbers, batch in numbered(self.examples[name], batches):
                     rows = token_rows(model, batch, directions, numbers, weighted)
                     rows.insert(0, "text", text)
                     more = rows.columns.intersection(["weight"])
@@ -276,7 +281,7 @@ class Measurement:
           `e_unlearn`, `e_retain` (∇R(D) · ∇log p(s)), `logp`, `logp_ref` (log p(s) in nats, under
           θ_o), and, where the objective declares one, its `weight` (of token weights: the mean over
           the sample).
-        - tokens: `text` (answer, or refusal for objectives that train on those), `sample`,
+        - tokens: `text` (answer, or refusal for objectives that look at those), `sample`,
           `row`, `token` (position in the answer), `id` and `string` (the token's text), `logp`,
           `logp_ref`, `e_unlearn`, `e_retain`, and, where the objective declares one, its `weight`
           (of a sample: at each of its tokens).

@@ -1,8 +1,9 @@
 """The G-effect of any reweighted log-likelihood, from the table of tokens alone.
 
 An objective whose gradient is Σ w_i ∇log p_i (over tokens, or with one weight a sample) has
-e(D) = Σ w_i (∇R(D) · ∇log p_i) / count. Weights come from the objective's own file, so a new
-weighting scheme is judged along a finished run without a gradient:
+e(D) = Σ w_i (∇R(D) · ∇log p_i) / count; where it looks at a refusal beside every answer, over the
+tokens of both. Weights come from the objective's own file, so a new weighting scheme is judged
+along a finished run without a gradient:
 
     geffect reweight CELL/tokens.parquet --objective wga --set alpha=5
 """
@@ -10,6 +11,7 @@ weighting scheme is judged along a finished run without a gradient:
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,14 @@ def reweighted(
     """The G-effects of an objective at the steps of a table of tokens.
 
     Args:
-        tokens: `tokens.parquet` of a cell of any objective (for PO: of PO).
+        tokens: `tokens.parquet` of a cell of any objective (for one that looks at refusals: of a
+            cell whose objective does so too).
         name: the objective's name in the package, or the path of its file.
         hyper: its hyper-parameters.
 
     Returns:
         `step`, `e_unlearn`, `e_retain` (nats per unit of squared parameter) and `weight`, the mean
-        weight over what the objective averages (label tokens or samples).
+        weight over what the objective averages (label tokens or samples; of pairs: the answers').
 
     Raises:
         ConfigError: there is no such objective, or it does not reweight log-likelihoods.
@@ -48,26 +51,37 @@ def reweighted(
         raise ConfigError(f"objective {name!r} does not reweight log-likelihoods; choose another")
     if missing := [column for column in COLUMNS if column not in tokens]:
         raise DataError(f"tokens: no column {missing[0]!r}; pass a cell's tokens.parquet")
-    text = "refusal" if "refusals" in loss.needs else "answer"
-    tokens = tokens[tokens["text"].eq(text)]
-    if tokens.empty:
-        raise DataError(f"tokens: no {text}s, on which {name!r} trains; use a cell of {name!r}")
-    return pd.DataFrame([{"step": step, **_at(t, loss)} for step, t in tokens.groupby("step")])
+    texts = ["refusal"] if "refusals" in loss.needs else ["answer"]
+    if loss.pairs_refusals:
+        texts.append("refusal")
+    for text in texts:
+        if not tokens["text"].eq(text).any():
+            raise DataError(f"tokens: no {text}s, on which {name!r} trains; use a cell of {name!r}")
+    tokens = tokens[tokens["text"].isin(texts)]
+    rows = [{"step": step, **_at(t, texts, loss)} for step, t in tokens.groupby("step")]
+    return pd.DataFrame(rows)
 
 
-def _at(table: pd.DataFrame, loss: Loss) -> dict[str, float]:
-    seen, effects = _view(table)
-    weight = loss.weight(seen)
-    by_token = weight if loss.reduction == "token" else weight[:, None]
+def _at(table: pd.DataFrame, texts: Sequence[str], loss: Loss) -> dict[str, float]:
+    """The columns of one step; the weights are those of the first text, the second's its pair's."""
+    views = [_view(table[table["text"].eq(text)]) for text in texts]
+    seen = views[0][0]
+    if loss.pairs_refusals:
+        seen = replace(seen, refusal=views[1][0])
+    weights = [loss.weight(seen)] + [loss.refusal_weight(seen) for _ in views[1:]]
     count = int(seen.mask.sum()) if loss.reduction == "token" else len(seen.mask)
-    sums = {column: seen.over_tokens(by_token * e).item() for column, e in effects.items()}
+    sums = dict.fromkeys(views[0][1], 0.0)
+    for (part, effects), weight in zip(views, weights, strict=True):
+        by_token = weight if weight.dim() == 2 else weight[:, None]
+        for column, e in effects.items():
+            sums[column] += part.over_tokens(by_token * e).item()
     means = {column: value / count for column, value in sums.items()}
     return {**means, "weight": loss.total_weight(seen).item() / count}
 
 
 def _view(table: pd.DataFrame) -> tuple[View, dict[str, torch.Tensor]]:
     """One step's tokens as a view [B, T] in float64, and their effects beside it."""
-    sample = torch.tensor(pd.factorize(table["sample"])[0])
+    sample = torch.tensor(pd.factorize(table["sample"], sort=True)[0])
     token = torch.tensor(table["token"].tolist())
     shape = (int(sample.max()) + 1, int(token.max()) + 1)
 

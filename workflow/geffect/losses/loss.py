@@ -34,8 +34,9 @@ class Loss:
     Attributes:
         name: its name in messages.
         values: (view, **hyper) -> values [B, T], or [B] under the reduction "sample".
-        weights: (view, **hyper) -> the weights w of a gradient Σ w ∇log p, of the same shape;
-            None where the loss does not reweight log-likelihoods.
+        weights: (view, **hyper) -> the weights w of a gradient Σ w ∇log p, of the same shape; of
+            pairs, two of them: for the labels of answers and of refusals, each [B] or [B, T]. None
+            where the loss does not reweight log-likelihoods.
         hyper: the hyper-parameters.
         reduction: "token" pools values over label tokens, "sample" over samples.
         needs: what it needs besides log-probabilities (keys of `registry.NEEDS`).
@@ -72,7 +73,7 @@ class Loss:
         Args:
             kind: "objective" or "regularizer".
             name: its name in the package, or the path of its file.
-            hyper: exactly the hyper-parameters that the file declares.
+            hyper: the hyper-parameters that the file declares; what has a default may be left out.
             coefficient: λ.
             positions: one of those that the file declares.
 
@@ -82,7 +83,11 @@ class Loss:
                 value is out of range.
         """
         declared = registry.get(kind, name)
-        if set(hyper) != set(declared.hyperparameters):
+        if (
+            not set(declared.hyperparameters) - set(declared.defaults)
+            <= set(hyper)
+            <= set(declared.hyperparameters)
+        ):
             wanted = ", ".join(declared.hyperparameters) or "none"
             given = ", ".join(hyper) or "none"
             raise LossError(f"{kind} {name!r}: its hyper-parameters are {wanted}, not {given}")
@@ -100,7 +105,7 @@ class Loss:
             name=declared.name,
             values=module.loss,
             weights=module.weight if declared.weighted else None,
-            hyper=dict(hyper),
+            hyper={**declared.defaults, **hyper},
             reduction=declared.reduction,
             needs=declared.needs,
             minimum=declared.minimum,
@@ -113,6 +118,11 @@ class Loss:
         """Whether it needs the original model θ_o."""
         return bool(self.needs & ORIGINAL_NEEDS)
 
+    @property
+    def pairs_refusals(self) -> bool:
+        """Whether it looks at a refusal beside every answer."""
+        return "refusal_pairs" in self.needs
+
     def bind(
         self, original: PreTrainedModel | None = None, control_vector: Tensor | None = None
     ) -> "Loss":
@@ -124,7 +134,13 @@ class Loss:
         )
 
     def batches(self, examples: Sequence[Example], size: int) -> list[Batch]:
-        """The examples in batches as this loss pools them, `size` rows at a time."""
+        """The examples in batches as this loss pools them, `size` rows at a time.
+
+        Raises:
+            LossError: it looks at refusals, and an example has none beside it.
+        """
+        if self.pairs_refusals and any(example.refusal is None for example in examples):
+            raise LossError(f"{self.name}: an example has no refusal beside it; set its `refusal`")
         pad_to = PADDED_LENGTH if self.positions == "all" else None
         starts = range(0, len(examples), size)
         return [collate(examples[start : start + size], pad_to) for start in starts]
@@ -153,18 +169,35 @@ class Loss:
         return self._pool(self.values(seen, **self.hyper), seen)
 
     def weight(self, seen: View) -> Tensor:
-        """The weights, detached: [B, T] or [B].
+        """The weights of the view's labels (of pairs: the answers'), detached: [B, T] or [B].
 
         Raises:
             LossError: this loss declares none.
         """
+        return self._weights(seen)[0]
+
+    def refusal_weight(self, seen: View) -> Tensor:
+        """The weights of the labels of a view's refusals, detached: [B, T] or [B].
+
+        Raises:
+            LossError: this loss declares none, or does not look at pairs.
+        """
+        if not self.pairs_refusals:
+            raise LossError(f"{self.name} does not look at refusals beside the answers")
+        return self._weights(seen)[1]
+
+    def _weights(self, seen: View) -> list[Tensor]:
         if self.weights is None:
             raise LossError(f"{self.name} does not reweight log-likelihoods: it has no weight()")
-        return self.weights(seen, **self.hyper).detach()
+        found = self.weights(seen, **self.hyper)
+        return [w.detach() for w in (found if self.pairs_refusals else (found,))]
 
     def total_weight(self, seen: View) -> Tensor:
-        """The sum of the weights over what the mean pools."""
-        return self._pool(self.weight(seen), seen)
+        """The sum of the weights (of pairs: the answers') over what the mean pools."""
+        weight = self.weight(seen)
+        if not self.pairs_refusals:
+            return self._pool(weight, seen)
+        return seen.over_tokens(weight) if weight.dim() == 2 else weight.sum()
 
     def _pool(self, values: Tensor, seen: View) -> Tensor:
         expected = seen.mask.shape if self.reduction == "token" else seen.mask.shape[:1]

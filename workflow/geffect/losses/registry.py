@@ -5,12 +5,13 @@ its path, defines
 
 - `loss(view, **hyperparameters)`: the values that its mean pools, differentiable;
 - optionally `weight(view, **hyperparameters)`: if its gradient is that of a reweighted
-  log-likelihood, the weights w of Σ w ∇log p, detached and of the shape of the values;
+  log-likelihood, the weights w of Σ w ∇log p, detached and of the shape of the values; with the
+  need `refusal_pairs` two of them, for the answers' and the refusals' labels, each [B] or [B, T];
 
 and, as literals, all of them optional,
 
 - `HYPERPARAMETERS`: name -> JSON-schema fragment (type and range), e.g.
-  `{"alpha": {"type": "number", "minimum": 0}}`;
+  `{"alpha": {"type": "number", "minimum": 0}}`; one with a `default` may be left out;
 - `NEEDS`: what it needs besides log-probabilities, some of `NEEDS` below;
 - `REDUCTION`: "token" (values [B, T], pooled over label tokens; the default) or "sample"
   (values [B], pooled over samples);
@@ -42,6 +43,7 @@ NEEDS = {
     "reference_hidden_states": "φ_l(s; θ_o), l being the hyper-parameter `layer`",
     "control_vector": "RMU's u ~ Uniform[0,1)^d, drawn once per cell",
     "refusals": "labels that are a randomly drawn refusal instead of the answer",
+    "refusal_pairs": "beside every answer a randomly drawn refusal to the same question",
 }
 ORIGINAL_NEEDS = frozenset({"reference_logp", "reference_logits", "reference_hidden_states"})
 HIDDEN_NEEDS = frozenset({"hidden_states", "reference_hidden_states", "control_vector"})
@@ -87,6 +89,12 @@ class Declaration:
     weighted: bool
     minimum: float | None
     positions: tuple[str, ...]
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The hyper-parameters that may be left out, with the value that they then have."""
+        fragments = self.hyperparameters.items()
+        return {name: f["default"] for name, f in fragments if "default" in f}
 
     def module(self) -> ModuleType:
         """The imported file (this imports torch if the file does).
@@ -138,6 +146,8 @@ def read(path: Path, kind: str) -> Declaration:
             )
     if literals["REDUCTION"] not in REDUCTIONS:
         raise ConfigError(f"{path}: REDUCTION must be one of {', '.join(REDUCTIONS)}")
+    if "refusal_pairs" in literals["NEEDS"] and literals["REDUCTION"] != "sample":
+        raise ConfigError(f'{path}: refusal_pairs needs REDUCTION = "sample": a value per pair')
     hidden = HIDDEN_NEEDS & set(literals["NEEDS"])
     if hidden and "layer" not in literals["HYPERPARAMETERS"]:
         raise ConfigError(f"{path}: {sorted(hidden)[0]} needs a hyper-parameter `layer`")

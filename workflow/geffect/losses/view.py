@@ -22,22 +22,36 @@ class View:
     Attributes:
         mask: bool [B, T], True where a label token is predicted.
         logp: [B, T], log p(y_i | x, y_<i; θ) in nats, 0 outside the mask.
+        labels: [B, T], the ids y_i, 0 outside the mask; None where only weights are asked for.
         logits: [B, T, V]; None where only weights are asked for.
         logp_ref: [B, T], the same as `logp` under the original model (need `reference_logp`).
         logits_ref: [B, T, V] (need `reference_logits`).
         hidden: [B, T, d], φ_l (need `hidden_states`).
         hidden_ref: [B, T, d] (need `reference_hidden_states`).
         control: [d], RMU's direction (need `control_vector`).
+        refusal: the view of the refusals that stand beside the answers (need `refusal_pairs`).
     """
 
     mask: Tensor
     logp: Tensor
+    labels: Tensor | None = None
     logits: Tensor | None = None
     logp_ref: Tensor | None = None
     logits_ref: Tensor | None = None
     hidden: Tensor | None = None
     hidden_ref: Tensor | None = None
     control: Tensor | None = None
+    refusal: "View | None" = None
+
+    @property
+    def distribution(self) -> Tensor:
+        """log p(v | x, y_<i; θ) of every token v: [B, T, V], in float32 at least."""
+        return _log_softmax(self.logits)
+
+    @property
+    def distribution_ref(self) -> Tensor:
+        """The same under the original model (need `reference_logits`): [B, T, V]."""
+        return _log_softmax(self.logits_ref)
 
     def over_tokens(self, values: Tensor) -> Tensor:
         """The sum of per-token values [B, T] over all label tokens: a scalar."""
@@ -46,6 +60,12 @@ class View:
     def per_sample(self, values: Tensor) -> Tensor:
         """Sums per-token values [B, T] over each sample's label tokens: [B]."""
         return values.masked_fill(~self.mask, 0).sum(dim=1)
+
+
+def _log_softmax(logits: Tensor | None) -> Tensor:
+    assert logits is not None
+    at_least_float32 = logits if logits.itemsize >= 4 else logits.float()
+    return at_least_float32.log_softmax(dim=-1)
 
 
 def next_tokens(batch: Batch) -> Tensor:
@@ -84,7 +104,8 @@ def forward(model: PreTrainedModel, batch: Batch, hidden_states: bool = False) -
 def with_reference(original: PreTrainedModel, batch: Batch) -> Batch:
     """The batch with the original model's label log-probabilities, which never change."""
     logits = forward(original, batch).logits
-    return replace(batch, logp_ref=log_probabilities(logits, batch)[0])
+    refusal = None if batch.refusal is None else with_reference(original, batch.refusal)
+    return replace(batch, logp_ref=log_probabilities(logits, batch)[0], refusal=refusal)
 
 
 def view(
@@ -111,7 +132,8 @@ def view(
     logp, mask = log_probabilities(outputs.logits, batch)
     if batch.all_positions:
         mask = torch.ones_like(mask)
-    extra, looked_at = {}, needs & ORIGINAL_NEEDS
+    extra: dict[str, Any] = {"labels": next_tokens(batch).clamp(min=0)}
+    looked_at = needs & ORIGINAL_NEEDS
     if "reference_logp" in needs and batch.logp_ref is not None:
         extra["logp_ref"] = batch.logp_ref
         looked_at = looked_at - {"reference_logp"}
@@ -130,4 +152,8 @@ def view(
     if "control_vector" in needs:
         assert control_vector is not None
         extra["control"] = control_vector.to(extra["hidden"])
+    if "refusal_pairs" in needs:
+        assert batch.refusal is not None
+        alone = needs - {"refusal_pairs"}
+        extra["refusal"] = view(model, batch.refusal, alone, layer, original, control_vector)
     return View(mask=mask, logp=logp, logits=outputs.logits, **extra)
