@@ -1,6 +1,7 @@
 """A cell: which rows a step and a G-effect see, and that a job's settings reach it."""
 
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -135,6 +136,39 @@ def test_refusals_of_geffects_are_those_of_the_draws(cell_of, seed):
     ]
     assert cell_of("ga").measured(draws) == cell.forget
     assert cell.sample(draws) == [cell.retain[int(r)] for r in draws.regularizer_rows]
+
+
+def test_pairs_put_pos_refusals_beside_the_answers_of_every_other_objective(cell_of, seed):
+    pairs, po, ga = (cell_of(name) for name in ("dpo", "po", "ga"))
+    draws = Draws.draw(seed, 16, 10, 23, 20)
+    for found, refusals, answers in (
+        *((flat(visits(cell)["objective"]) for cell in (pairs, po, ga)),),
+        (pairs.measured(draws), po.measured(draws), ga.measured(draws)),
+    ):
+        assert [replace(example, refusal=None) for example in found] == answers
+        assert [example.refusal for example in found] == refusals
+    assert visits(pairs)["regularizer"] == visits(ga)["regularizer"]
+
+
+def test_a_regularizer_may_have_refusals_beside_the_answers_of_retain_rows(cell_of, tokenizer):
+    ap, kl = cell_of("ga", "ap"), cell_of("ga", "kl")
+    seen, draws = visits(ap), ap.draw(16)
+    assert seen["objective"] == visits(kl)["objective"]
+    sample = ap.sample(draws, pairs=True)
+    for found, answers in (
+        (flat(seen["regularizer"]), flat(visits(kl)["regularizer"])),
+        (sample, ap.sample(draws)),
+    ):
+        assert [replace(example, refusal=None) for example in found] == answers
+        assert all(example.refusal.prompt == example.prompt for example in found)
+        assert {_text(ap, tokenizer, example.refusal) for example in found} <= set(ap.refusals)
+    # As a forget row's, a refusal is redrawn at every visit and fixed for G-effects.
+    texts = [_text(ap, tokenizer, example.refusal) for example in sample]
+    assert texts == [ap.refusals[int(r)] for r in draws.refusals]
+    by_row = {}
+    for example in flat(seen["regularizer"]):
+        by_row.setdefault(example.ids, set()).add(example.refusal)
+    assert any(len(refusals) > 1 for refusals in by_row.values())
 
 
 def test_draws_survive_saving(tmp_path, seed):

@@ -69,6 +69,28 @@ def test_the_token_table_gives_the_geffect_of_the_real_loss(objective, precision
             assert error <= precision[2] * scale
 
 
+def test_a_cell_with_pairs_has_the_tokens_of_both_texts(measure, naive_gradient):
+    cell, found, original, model = measure("dpo", "ap")
+    frames, draws = found.tables(), cell.draw(16)
+    tokens, examples = frames["tokens"].query("step == 7"), cell.measured(draws)
+    for text, rows in tokens.groupby("text"):
+        for sample, mine in rows.groupby("sample"):
+            example = examples[sample] if text == "answer" else examples[sample].refusal
+            assert mine["id"].tolist() == list(example.labels)
+    assert set(tokens["text"]) == {"answer", "refusal"}
+    assert "weight" not in frames["instances"]
+    components = component_map(model)
+    risk = naive_gradient(model, RISK, cell.held_out)[1]
+    for term, loss, of in (
+        ("objective", cell.objective.bind(original), examples),
+        ("regularizer", cell.losses["regularizer"], cell.sample(draws, pairs=True)),
+    ):
+        own = naive_gradient(model, loss, of)[1]
+        expected, scale = products(own, risk, components)["total"]
+        row = total_of(frames["geffect"], 7, "retain", term)
+        assert abs(row["geffect"] - loss.coefficient * expected) <= 1e-10 * scale
+
+
 def test_one_table_serves_every_reweighted_objective(measure, loss_of):
     cell, found, original, model = measure("ga")
     tokens = found.tables()["tokens"]
@@ -354,6 +376,18 @@ def test_a_job_measures_refusals_where_those_are_trained_on(job):
     assert found.examples["unlearn"] == cell.forget
 
 
+def test_a_job_measures_refusals_beside_the_answers_for_every_loss_that_looks_at_them(job):
+    probe = {"name": "ap", "hyper": {"beta": 0.5}, "coefficient": 1.0, "positions": "labels"}
+    found, cell, draws = job("dpo", "ap", probes={"ap": probe})
+    pairs = cell.sample(draws, pairs=True)
+    assert found.examples["objective"] == cell.measured(draws)
+    assert found.examples["regularizer"] == found.examples["probe.ap"] == pairs
+    assert found.examples["unlearn"] == cell.forget
+    alone, *_ = job("ga", "kl", probes={"ap": probe})
+    assert alone.examples["regularizer"] == cell.sample(draws)
+    assert alone.examples["probe.ap"] == pairs
+
+
 @pytest.mark.parametrize(("instances", "tokens"), [(True, False), (False, True), (False, False)])
 def test_a_job_makes_the_tables_that_it_is_asked_for(instances, tokens, job, tiny_model, tokenizer):
     found, *_ = job(probes={}, instances=instances, tokens=tokens)
@@ -387,6 +421,7 @@ def test_the_command_prints_and_writes_what_the_function_returns(measure, tmp_pa
         ("wga", {}, LossError, "alpha"),
         ("wga", {"alpha": 1.0, "beta": 1.0}, LossError, "alpha"),
         ("po", {}, DataError, "refusals"),
+        ("flat", {}, DataError, "refusals"),
     ],
 )
 def test_what_a_table_cannot_give_is_an_error(objective, hyper, error, names, measure):

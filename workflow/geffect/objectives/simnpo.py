@@ -1,7 +1,7 @@
 """SimNPO (simple NPO): -(2/β) · mean over samples of log σ(-β · (mean_i log p_i + δ)).
 
 NPO without θ_o: the mean log-likelihood of the answer's tokens stands for the ratio (Fan et al.
-2024, arXiv 2410.07163). The paper's margin is γ = β · δ; δ is what its code takes.
+2024, arXiv 2410.07163, equation 4). The paper's margin is γ = β · δ; δ is what its code takes.
 """
 
 from torch.nn.functional import softplus
