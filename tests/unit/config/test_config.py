@@ -16,6 +16,7 @@ import yaml
 from geffect.config import CellKey, Config
 from geffect.data import tofu
 from geffect.errors import ConfigError, DataError, GeffectError
+from geffect.losses import registry
 
 ROOT = Path(__file__).parents[3]
 OVERLAYS = sorted((ROOT / "config").glob("*.yaml"))
@@ -564,6 +565,27 @@ def test_a_hyper_parameter_missing_for_a_model_is_named_with_the_model(raw):
 
 def test_a_hyper_parameter_missing_where_no_cell_needs_it_is_no_error(raw):
     raw["objectives"]["unused"] = {"objective": "wga"}
+    Config(raw)
+
+
+def test_a_hyper_parameter_with_a_default_may_be_missing(raw):
+    assert "normalize" not in raw["objectives"]["rmu"]
+    found = Config(raw).loss("objective", "rmu", "forget01", "phi-1_5")
+    assert found["hyper"] == {"layer": 9, "c": 4}
+
+
+def test_every_variant_that_is_there_can_be_in_a_grid(raw):
+    raw["grid"] = [
+        {
+            "models": list(MODELS),
+            "splits": list(SPLITS),
+            "objectives": [name for name in raw["objectives"] if not name.startswith("rmu_l")],
+            "regularizers": [*raw["regularizers"], "none"],
+            "seeds": [42],
+        }
+    ]
+    used = {raw["objectives"][name]["objective"] for name in raw["grid"][0]["objectives"]}
+    assert used == set(registry.catalogue("objective")), "a variant for every objective"
     Config(raw)
 
 
