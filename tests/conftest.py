@@ -213,7 +213,11 @@ def loss_of(draw_hyperparameters):
     from geffect.losses import registry
     from geffect.losses.loss import Loss
 
+    outside = {(kind, Path(path).stem): path for kind, path in OUTSIDE}
+
     def build(kind, name, original=None, control=None, hyper=None, coefficient=1.0):
+        if name not in registry.catalogue(kind):
+            name = outside.get((kind, name), name)
         if hyper is None:
             hyper = draw_hyperparameters(registry.get(kind, name))
         return Loss.load(kind, name, hyper, coefficient).bind(original, control)
