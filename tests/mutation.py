@@ -84,8 +84,10 @@ EQUIVALENT: list[tuple[str, str, str]] = [
     ("data/rows.py", ".endswith((('.jsonl'", _ORDER),
     ("data/tofu.py", "return (['full'", _ORDER),
     ("objectives/rmu.py", "NEEDS = ([", _ORDER),
+    ("objectives/adaptive_rmu.py", "NEEDS = ([", _ORDER),
+    ("objectives/dpo.py", "NEEDS = ([", _ORDER),
     ("regularizers/rr.py", "NEEDS = ([", _ORDER),
-    ("regularizers/kl.py", "logits.itemsize > 4", "float() of float32 is the same"),
+    ("losses/view.py", "logits.itemsize > 4", "float() of float32 is the same"),
     (
         "training/resume.py",
         "tables: dict[str, pd.DataFrame] = (field())",
