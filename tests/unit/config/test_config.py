@@ -114,7 +114,10 @@ PAPER = {
     "po": {},
 }
 PAPER_AT_10 = {"wga": {"alpha": 7}, "tnpo": {"beta": 5}, "wtnpo": {"alpha": 1.5, "beta": 7}}
-PAPER_RMU = {"phi-1_5": {"layer": 9, "c": 4}, "llama-2-7b": {"layer": 21, "c": 2}}
+PAPER_RMU = {
+    "phi-1_5": {"normalize": False, "layer": 9, "c": 4},
+    "llama-2-7b": {"normalize": False, "layer": 21, "c": 2},
+}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -258,7 +261,8 @@ def test_every_sweep_is_there_and_no_point_is_run_twice(raw, model, layers):
     expected = [("wga", ("alpha", a)) for a in (0.5, 1, 2, 5, 7)]
     expected += [("npo", ("beta", b)) for b in (0.1, 0.5, 1, 2)]
     expected += [("tnpo", ("beta", b)) for b in (1, 2, 4, 5)]
-    expected += [("rmu", ("c", c), ("layer", layer)) for layer in layers for c in (1, 2, 4)]
+    plain = ("normalize", False)
+    expected += [("rmu", ("c", c), ("layer", layer), plain) for layer in layers for c in (1, 2, 4)]
     found = swept(raw, model)
     assert {point: found[point] for point in expected} == dict.fromkeys(expected, 1)
     rest = {("ga",), ("po",), ("wtnpo", ("alpha", 1.5), ("beta", 5))}
@@ -571,7 +575,10 @@ def test_a_hyper_parameter_missing_where_no_cell_needs_it_is_no_error(raw):
 def test_a_hyper_parameter_with_a_default_may_be_missing(raw):
     assert "normalize" not in raw["objectives"]["rmu"]
     found = Config(raw).loss("objective", "rmu", "forget01", "phi-1_5")
-    assert found["hyper"] == {"layer": 9, "c": 4}
+    assert found["hyper"] == {"layer": 9, "c": 4, "normalize": False}
+    raw["objectives"]["rmu"]["normalize"] = True
+    found = Config(raw).loss("objective", "rmu", "forget01", "phi-1_5")
+    assert found["hyper"] == {"layer": 9, "c": 4, "normalize": True}
 
 
 def test_every_variant_that_is_there_can_be_in_a_grid(raw):

@@ -162,13 +162,15 @@ class Config:
     def loss(self, kind: str, variant: str, split: str, model: str) -> dict | None:
         """Arguments of `Loss.load` for a variant in a cell; None for the regularizer `none`.
 
-        Overrides by model win over overrides by split, which win over the variant's own values.
+        Overrides by model win over overrides by split, which win over the variant's own values,
+        which win over the defaults of its file.
         """
         if kind == REGULARIZER and variant == NO_REGULARIZER:
             return None
         entry = self.raw[_SECTIONS[kind]][variant]
         own = {kind, "splits", "models", "unlearn", "tokens", "coefficient", "positions"}
-        hyper = {k: v for k, v in entry.items() if k not in own}
+        hyper = registry.get(kind, entry[kind]).defaults
+        hyper |= {k: v for k, v in entry.items() if k not in own}
         hyper |= entry.get("splits", {}).get(split, {})
         hyper |= entry.get("models", {}).get(model, {})
         resolved = {"name": entry[kind], "hyper": hyper}
@@ -403,9 +405,9 @@ class Config:
         if resolved is None:
             return
         where = f"{_SECTIONS[kind]}.{variant}"
-        declared = registry.get(kind, resolved["name"])
-        for name in declared.hyperparameters:
-            if name not in resolved["hyper"] and name not in declared.defaults:
+        declared = registry.get(kind, resolved["name"]).hyperparameters
+        for name in declared:
+            if name not in resolved["hyper"]:
                 raise ConfigError(
                     f"{where}.{name}: missing for split {split} of model {model}; set it there, or "
                     f"under {where}.splits.{split} or {where}.models.{model}"

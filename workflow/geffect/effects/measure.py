@@ -44,7 +44,8 @@ def measure(
 
     Args:
         model: at θ, a Hugging Face causal language model.
-        objective: over `objective_examples`, or all of `forget`.
+        objective: over `objective_examples`, or all of `forget`. One that looks at refusals beside
+            the answers (DPO, FLAT) needs examples with their `refusal`.
         forget: D_u.
         retain: the data to be retained.
         regularizer: over `regularizer_examples`, or all of `retain`; includes its λ.

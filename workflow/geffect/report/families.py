@@ -10,7 +10,16 @@ from geffect.names import NO_REGULARIZER
 from geffect.report import style
 from geffect.report.results import Results
 
-SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ", "layer": "layer", "c": "c"}
+SYMBOLS = {
+    "alpha": "α",
+    "beta": "β",
+    "beta1": "β1",
+    "beta2": "β2",
+    "gamma": "γ",
+    "delta": "δ",
+    "layer": "layer",
+    "c": "c",
+}
 """How hyper-parameters are written."""
 
 
@@ -123,6 +132,8 @@ def _written(key: str, value: Any) -> str:
 
 
 def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 

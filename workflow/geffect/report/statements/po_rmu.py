@@ -52,14 +52,17 @@ def _spread(
     spread: Callable[[list[float]], float | None],
 ) -> Mapping[int, Value]:
     """The greatest spread of a quantity between variants of RMU that differ in one parameter."""
-    other = {"layer": "c", "c": "layer"}[parameter]
     variants = runs.of_family("rmu")
     if not variants:
         raise CannotTell("no run of rmu without a regularizer is in the grid")
     hyper = {name: runs.variants[OBJECTIVE][name]["hyper"] for name in variants}
+    rest = {
+        name: frozenset((key, value) for key, value in given.items() if key != parameter)
+        for name, given in hyper.items()
+    }
     families = [
-        [name for name in variants if hyper[name][other] == value]
-        for value in dict.fromkeys(hyper[name][other] for name in variants)
+        [name for name in variants if rest[name] == others]
+        for others in dict.fromkeys(rest.values())
     ]
     families = [names for names in families if len({hyper[name][parameter] for name in names}) > 1]
     if not families:
