@@ -515,6 +515,35 @@ def test_a_normalised_direction_makes_rmu_blind_to_its_length(scale, situation):
     assert case.value() != pytest.approx(normalised.value(), rel=1e-3)
 
 
+def test_flat_changes_its_sign_where_answer_and_refusal_change_places(situation):
+    case = situation(registry.get("objective", "flat"))
+    view = case.view()
+    swapped = replace(view.refusal, refusal=view)
+    values = case.loss.values(view)
+    torch.testing.assert_close(case.loss.values(swapped), -values)
+    assert values.abs().max() > 0
+    for mine, others in (("weight", "refusal_weight"), ("refusal_weight", "weight")):
+        here, there = getattr(case.loss, mine)(view), getattr(case.loss, others)(swapped)
+        torch.testing.assert_close(here, -there)
+
+
+def test_ap_pulls_the_less_the_further_the_answer_is_ahead_of_the_refusal(situation):
+    case = situation(registry.get("regularizer", "ap"), hyper={"beta": 0.5})
+    view = case.view()
+    pulls = []
+    for ahead in (-20.0, 0.0, 20.0):
+        # log p(answer) - log p(refusal) = ahead, all of it at the first label.
+        refusal = replace(view.refusal, logp=torch.zeros_like(view.refusal.logp))
+        logp = torch.zeros_like(view.logp)
+        logp[torch.arange(len(logp)), view.mask.float().argmax(dim=1)] = ahead
+        logp.requires_grad_()
+        total = case.loss.total(replace(view, logp=logp, refusal=refusal))
+        (gradient,) = torch.autograd.grad(total, logp)
+        assert (gradient[view.mask] <= 0).all(), "descent raises the answers"
+        pulls.append(-gradient[0][view.mask[0]].mean().item())
+    assert pulls == pytest.approx([1, 0.5, 0], abs=1e-3)
+
+
 def test_pairs_without_refusals_are_an_error_that_names_the_loss(situation):
     case = situation(registry.get("objective", "dpo"))
     alone = [replace(example, refusal=None) for example in case.examples]
