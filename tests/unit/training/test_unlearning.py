@@ -122,12 +122,11 @@ def test_the_original_model_is_there_only_where_a_loss_looks_at_it(cell_of, orig
 @pytest.mark.parametrize(
     ("objective", "against", "probes", "by"),
     [
-        ("npo", "kl", [], None),
+        ("dpo", "ap", [], None),
         ("rmu", "rr", [], None),
         ("ga", None, ["kl", "nll"], "random"),
         ("po", "nll", [], None),
         ("tnpo", "kl", [], "e_retain"),
-        ("dpo", "ap", [], None),
     ],
 )
 @pytest.mark.parametrize("retain_rows", ["held_out", "train"])
