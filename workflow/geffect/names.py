@@ -43,3 +43,6 @@ UTILITY_PARTS = tuple(
 
 ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "gradient_norm", "reference")
 """The membership inference attacks, as in the metrics `mia_*`."""
+
+PRECISIONS = ("float32", "bf16")
+"""In which a model's forward passes compute."""

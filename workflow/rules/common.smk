@@ -265,9 +265,9 @@ def kept_steps(wildcards):
     return CONFIG.evaluated_steps(cell_of(wildcards)) if IN_RUN else None
 
 
-def compute():
-    """The device and threads of every job that computes with torch."""
-    return dict(config["compute"])
+def compute_of(wildcards):
+    """The device, threads and precision of a job that computes with torch."""
+    return CONFIG.compute(wildcards.model)
 
 
 def requested_for_steps(wildcards, attempt):

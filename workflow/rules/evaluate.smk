@@ -38,7 +38,7 @@ rule evaluate:
     params:
         template=template_of,
         evaluation=CONFIG.evaluation,
-        compute=compute(),
+        compute=compute_of,
         code=hashed("evaluate"),
     script:
         "../scripts/evaluate.py"
@@ -98,7 +98,7 @@ if AT_STEPS:
             template=template_of,
             steps=lambda w: CONFIG.evaluated_steps(cell_of(w)),
             evaluation=CONFIG.evaluation,
-            compute=compute(),
+            compute=compute_of,
             code=hashed("evaluate_at"),
         script:
             "../scripts/evaluate_at.py"
@@ -138,7 +138,7 @@ if MATCHED:
             evaluation=CONFIG.evaluation,
             es_retain=config["matched"]["es_retain"],
             tolerance=config["matched"]["tolerance"],
-            compute=compute(),
+            compute=compute_of,
             code=hashed("matched"),
         script:
             "../scripts/matched.py"

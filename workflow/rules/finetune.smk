@@ -34,7 +34,7 @@ rule base_training:
         vocabulary=lambda w: CONFIG.model(w.model)["vocabulary"],
         template=template_of,
         training=training_of("base_training"),
-        compute=compute(),
+        compute=compute_of,
         code=hashed("base_training"),
     script:
         "../scripts/base_training.py"
@@ -65,7 +65,7 @@ rule finetune:
         template=template_of,
         training=training_of("finetune"),
         repeats=lambda w: CONFIG.model(w.model).get("background_repeats", 0),
-        compute=compute(),
+        compute=compute_of,
         code=hashed("finetune"),
     script:
         "../scripts/finetune.py"

@@ -50,7 +50,7 @@ if not IN_RUN:
             tokens=config["geffect"]["tokens"],
             change=config["geffect"]["change"],
             max_rows=config["evaluation"]["max_rows"],
-            compute=compute(),
+            compute=compute_of,
             code=measure_hash,
         script:
             "../scripts/measure.py"

@@ -48,7 +48,7 @@ rule unlearn:
         checkpoint_every=config["training"]["checkpoint_every"],
         kept_steps=kept_steps,
         measurement=measurement_of,
-        compute=compute(),
+        compute=compute_of,
         code=unlearn_hash,
     script:
         "../scripts/unlearn.py"

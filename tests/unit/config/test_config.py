@@ -416,6 +416,17 @@ def test_what_a_retry_asks_for_grows_up_to_the_limits_of_the_site(raw):
     assert limited.resources("llama-2-7b", "unlearn")["mem_mb"] == 10
 
 
+def test_hub_models_compute_in_bf16_unless_told_otherwise(raw, scratch):
+    asked = {"device": "auto", "threads": 1, "tf32": False}
+    assert Config(raw).compute("llama-2-7b") == asked | {"precision": "bf16"}
+    assert Config(scratch).compute("tiny-phi")["precision"] == "float32"
+    raw["models"]["llama-2-7b"]["precision"] = "float32"
+    raw["compute"]["tf32"] = True
+    config = Config(raw)
+    assert config.compute("llama-2-7b") == asked | {"precision": "float32", "tf32": True}
+    assert config.compute("phi-1_5")["precision"] == "bf16"
+
+
 def test_a_cell_named_twice_is_run_once(raw):
     once = Config(raw).cells
     raw["grid"] = [*raw["grid"], *raw["grid"]]
@@ -459,7 +470,7 @@ def test_a_misspelt_key_of_a_variants_training_settings_is_named(raw):
 
 def test_a_key_that_is_far_from_all_gets_the_list_of_known_ones(raw):
     raw["compute"]["xyzzy"] = 1
-    refused(raw, "compute.xyzzy: unknown key; known: device, threads")
+    refused(raw, "compute.xyzzy: unknown key; known: device, tf32, threads")
 
 
 @pytest.mark.parametrize(

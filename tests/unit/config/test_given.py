@@ -49,7 +49,8 @@ def configured(*arguments):
         ("run=2024", ["run"], "2024"),
         ("run=second", ["run"], "second"),
         ("keep_models=false", ["keep_models"], False),
-        ("compute={threads: 2, device: cuda:0}", ["compute"], {"threads": 2, "device": "cuda:0"}),
+        ("compute={threads: 2, device: cuda:0}", ["compute", "threads"], 2),
+        ("compute={tf32: true}", ["compute", "tf32"], True),
     ],
 )
 def test_types_follow_the_schema(argument, path, value):

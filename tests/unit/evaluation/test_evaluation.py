@@ -16,9 +16,10 @@ from geffect.data.templates import Template
 from geffect.errors import DataError
 from geffect.evaluation.metrics.membership import auc, privleak
 from geffect.evaluation.metrics.rouge import rouge_l_recall
-from geffect.evaluation.passes import generate, score
+from geffect.evaluation.passes import generate, gradient_norms, score
 from geffect.evaluation.samples import SAMPLES, EvaluationSettings, samples
 from geffect.evaluation.summary import METRICS, metrics, missing
+from geffect.models.compute import computing_in
 from geffect.models.scratch import train_tokenizer
 from geffect.names import UTILITY_PARTS
 from geffect.training.fit import fit
@@ -231,6 +232,23 @@ def test_scores_of_a_half_precision_model_are_those_of_its_logits_in_full(tiny_m
         few = max(1, int(0.4 * len(standardised)))
         expected = -standardised[:few].mean().item()
         assert found.min_k_plus_plus == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_an_evaluation_in_bf16_computes_in_it_and_sums_in_full(tiny_model, half_known, tokenizer):
+    model = tiny_model("phi", dtype=torch.float32, vocabulary=VOCABULARY)
+    examples, dtypes = half_known(model, 5), []
+    full = score(model, examples, 2), gradient_norms(model, examples)
+    model.model.layers[0].mlp.register_forward_hook(lambda m, i, out: dtypes.append(out.dtype))
+    passes = []
+    with computing_in("bf16"):
+        half = score(model, examples, 2), gradient_norms(model, examples)
+        passes.append(len(dtypes))
+        generate(model, tokenizer, [example.prompt for example in examples], 16, 2)
+    assert set(dtypes) == {torch.bfloat16} and len(dtypes) > passes[0]
+    for exact, rounded in zip(full[0], half[0], strict=True):
+        assert rounded.nll != exact.nll
+        assert rounded.nll == pytest.approx(exact.nll, rel=0.05, abs=0.1)
+    assert half[1] == pytest.approx(full[1], rel=0.1)
 
 
 # Generation

@@ -14,6 +14,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from geffect.data.draws import generator, order
 from geffect.errors import ConfigError, ModelError
+from geffect.models.compute import computing_in
 from geffect.training.fit import fit
 from geffect.training.loop import train
 
@@ -266,8 +267,8 @@ def test_dropout_stays_on_after_every_look_and_no_look_is_felt(run):
 def test_bf16_computes_in_bfloat16_and_keeps_weights_in_float32(run):
     case, dtypes = run(dtype=torch.float32), set()
     case.start.model.layers[0].mlp.register_forward_hook(lambda m, i, out: dtypes.add(out.dtype))
-    settings = dataclasses.replace(SMALL, precision="bf16")
-    model, outcome = case.train(settings)
+    with computing_in("bf16"):
+        model, outcome = case.train(SMALL)
     assert dtypes == {torch.bfloat16}
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     plain = case.train(SMALL)[1]

@@ -22,7 +22,6 @@ NEEDED = {
 def test_what_is_left_out_is_plain():
     assert dataclasses.asdict(TrainingSettings(**NEEDED)) == NEEDED | {
         "reduction": "global",
-        "precision": "float32",
         "gradient_checkpointing": False,
         "length_bucket": 0,
     }

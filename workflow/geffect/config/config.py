@@ -149,6 +149,12 @@ class Config:
         grown = {name: attempt * entry[name] for name in ("mem_mb", "runtime")}
         return entry | {name: min(n, limits.get(name, n)) for name, n in grown.items()}
 
+    def compute(self, model: str) -> dict:
+        """Arguments of `models.compute.prepare` for the jobs of a model."""
+        entry = self.model(model)
+        usual = "bf16" if entry["source"] == "hub" else "float32"
+        return {**self.raw["compute"], "precision": entry.get("precision", usual)}
+
     def template(self, model: str) -> dict:
         """Arguments of `Template` for a model."""
         entry = self.raw["templates"][self.model(model)["template"]]

@@ -23,6 +23,7 @@ from geffect.effects.gradients import Components, Directions, places
 from geffect.errors import ModelError
 from geffect.losses.loss import Loss
 from geffect.losses.view import View, forward, log_probabilities, next_tokens
+from geffect.models.compute import autocast, raised
 from geffect.names import COMPONENTS, EFFECT_DATASETS, TOTAL
 
 LINEAR_IN_PARAMETERS = (nn.Linear, nn.Embedding, nn.LayerNorm, nn.RMSNorm)
@@ -174,8 +175,10 @@ class _Taps:
     def _product(
         module: nn.Module, inputs: Sequence[Tensor], delta: Tensor, given: Mapping[str, Tensor]
     ) -> Tensor:
-        given = {name: tensor.to(delta.dtype) for name, tensor in given.items()}
-        product = torch.linalg.vecdot(delta, functional_call(module, given, inputs))
+        given = {n: tensor.to(module.get_parameter(n).dtype) for n, tensor in given.items()}
+        with autocast(delta.device):
+            along = functional_call(module, given, inputs)
+        product = torch.linalg.vecdot(raised(delta), raised(along))
         return product.flatten(1).double().sum(dim=1)
 
     def result(self) -> dict[str, dict[str, Tensor]]:

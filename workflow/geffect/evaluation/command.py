@@ -23,7 +23,7 @@ from geffect.data.templates import Template
 from geffect.data.tofu import SPLITS
 from geffect.errors import ConfigError, DataError, GeffectError
 from geffect.files import missing_files
-from geffect.names import HOLDOUT
+from geffect.names import HOLDOUT, PRECISIONS
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _checked(given: argparse.Namespace) -> tuple[dict, dict, dict, pd.DataFrame 
     Before anything is written, so that a mistake changes no earlier results.
     """
     template, settings = _configured(given.config, given.template, given.set)
-    compute = {"device": given.device, "threads": given.threads}
+    compute = {"device": given.device, "threads": given.threads, "tf32": given.tf32}
     checks.check_section("compute", compute, "")
     data = data_files(given.data, given.split)
     for option, folder in (("MODEL", given.model), ("--retain", given.retain)):
@@ -148,6 +148,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--config", default="config.yaml", help="default: %(default)s")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
+    parser.add_argument("--tf32", action="store_true", help="on a GPU, for float32")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="an evaluation setting"
     )
@@ -175,7 +177,7 @@ def _run(
     from geffect.jobs.provenance import provenance
     from geffect.models import compute
 
-    device = compute.prepare(given.device, given.threads)
+    device = compute.prepare(given.device, given.threads, given.precision, given.tf32)
     common = (template, data, EvaluationSettings(**settings), device)
 
     def written(evaluation: Evaluation, prefix: str = "") -> Evaluation:

@@ -14,7 +14,7 @@ from geffect.evaluation.metrics.extraction_strength import extraction_strength
 from geffect.evaluation.metrics.membership import min_k, min_k_plus_plus
 from geffect.evaluation.teacher_forcing import answers, forced
 from geffect.losses.view import forward, log_probabilities, next_tokens
-from geffect.models.compute import input_device
+from geffect.models.compute import autocast, input_device, raised
 from geffect.progress import Progress
 
 
@@ -59,8 +59,7 @@ def score(
 
 def _moments(logits: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and variance of log p(v) under p at the positions of the mask: [B, T], 0 elsewhere."""
-    chosen = logits[mask]
-    logp = (chosen if chosen.itemsize >= 4 else chosen.float()).log_softmax(dim=-1)
+    logp = raised(logits[mask]).log_softmax(dim=-1)
     p = logp.exp()
     mean = (p * logp).sum(dim=-1)
     variance = (p * (logp - mean[:, None]).square()).sum(dim=-1)
@@ -121,18 +120,19 @@ def generate(
                 ids[k, width - len(prompts[i]) :] = torch.tensor(prompts[i])
                 mask[k, width - len(prompts[i]) :] = 1
             device = input_device(model)
-            output = cast(Any, model).generate(
-                input_ids=ids.to(device),
-                attention_mask=mask.to(device),
-                max_new_tokens=budget,
-                do_sample=False,
-                num_beams=1,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                eos_token_id=eos,
-                pad_token_id=eos,
-            )
+            with autocast(device, several=True):
+                output = cast(Any, model).generate(
+                    input_ids=ids.to(device),
+                    attention_mask=mask.to(device),
+                    max_new_tokens=budget,
+                    do_sample=False,
+                    num_beams=1,
+                    temperature=None,
+                    top_p=None,
+                    top_k=None,
+                    eos_token_id=eos,
+                    pad_token_id=eos,
+                )
             for i, continuation in zip(rows, output[:, width:].tolist(), strict=True):
                 own = continuation[: max(0, length - len(prompts[i]))]
                 own = own[: own.index(eos)] if eos in own else own

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from geffect.data.batches import IGNORED, Batch
 from geffect.losses.registry import ORIGINAL_NEEDS
+from geffect.models.compute import autocast, input_device, raised
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class View:
     """A batch as a loss sees it, at the T positions from `Batch.start` to the batch's end.
 
     All tensors stand at the position that *predicts* a token. The logits of positions before the
-    first label of any sample (the questions) are never computed.
+    first label of any sample (the questions) are never computed. What was computed in half
+    precision comes in float32.
 
     Attributes:
         mask: bool [B, T], True where a label token is predicted.
@@ -45,7 +47,7 @@ class View:
 
     @property
     def distribution(self) -> Tensor:
-        """log p(v | x, y_<i; θ) of every token v: [B, T, V], in float32 at least."""
+        """log p(v | x, y_<i; θ) of every token v: [B, T, V]."""
         return _log_softmax(self.logits)
 
     @property
@@ -64,8 +66,7 @@ class View:
 
 def _log_softmax(logits: Tensor | None) -> Tensor:
     assert logits is not None
-    at_least_float32 = logits if logits.itemsize >= 4 else logits.float()
-    return at_least_float32.log_softmax(dim=-1)
+    return logits.log_softmax(dim=-1)
 
 
 def next_tokens(batch: Batch) -> Tensor:
@@ -81,23 +82,25 @@ def log_probabilities(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     T counts the positions from `batch.start` on. Half-precision logits are raised to float32 first.
     """
     targets = next_tokens(batch)
-    if logits.dtype in (torch.bfloat16, torch.float16):
-        logits = logits.float()
     nll = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
+        raised(logits).flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
     )
     return -nll.view_as(targets), targets != IGNORED
 
 
 def forward(model: PreTrainedModel, batch: Batch, hidden_states: bool = False) -> Any:
-    """The model's output on a batch; its logits start at position `batch.start`."""
-    return model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        output_hidden_states=hidden_states,
-        logits_to_keep=batch.input_ids.shape[1] - batch.start,
-        use_cache=False,
-    )
+    """The model's output on a batch; its logits start at position `batch.start`.
+
+    It is computed, and comes, in the precision that is in force (`models.compute`).
+    """
+    with autocast(input_device(model)):
+        return model(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            output_hidden_states=hidden_states,
+            logits_to_keep=batch.input_ids.shape[1] - batch.start,
+            use_cache=False,
+        )
 
 
 @torch.no_grad()
@@ -144,11 +147,11 @@ def view(
         if "reference_logp" in looked_at:
             extra["logp_ref"] = log_probabilities(reference.logits, batch)[0]
         if "reference_logits" in needs:
-            extra["logits_ref"] = reference.logits
+            extra["logits_ref"] = raised(reference.logits)
         if "reference_hidden_states" in needs:
-            extra["hidden_ref"] = reference.hidden_states[layer][:, batch.start :]
+            extra["hidden_ref"] = raised(reference.hidden_states[layer][:, batch.start :])
     if hidden:
-        extra["hidden"] = outputs.hidden_states[layer][:, batch.start :]
+        extra["hidden"] = raised(outputs.hidden_states[layer][:, batch.start :])
     if "control_vector" in needs:
         assert control_vector is not None
         extra["control"] = control_vector.to(extra["hidden"])
@@ -156,4 +159,4 @@ def view(
         assert batch.refusal is not None
         alone = needs - {"refusal_pairs"}
         extra["refusal"] = view(model, batch.refusal, alone, layer, original, control_vector)
-    return View(mask=mask, logp=logp, logits=outputs.logits, **extra)
+    return View(mask=mask, logp=logp, logits=raised(outputs.logits), **extra)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import cast
 
@@ -9,9 +10,14 @@ import torch
 from transformers import PreTrainedModel
 
 from geffect.errors import ModelError
+from geffect.names import PRECISIONS
+
+_precision = "float32"
 
 
-def prepare(device: str = "auto", threads: int = 1) -> torch.device:
+def prepare(
+    device: str = "auto", threads: int = 1, precision: str = "float32", tf32: bool = False
+) -> torch.device:
     """Fixes everything that numbers depend on besides the data, and returns the device.
 
     The thread count comes from the configuration and never from the scheduler, since one and two
@@ -20,16 +26,69 @@ def prepare(device: str = "auto", threads: int = 1) -> torch.device:
     Args:
         device: "auto" (CUDA if available), "cpu", "cuda" or "cuda:N".
         threads: the number of threads on the CPU.
+        precision: of every forward pass from now on, see `computing_in`.
+        tf32: whether a GPU may round the factors of float32 matrix products to 10 bits.
 
     Raises:
-        ModelError: CUDA is requested but not available.
+        ModelError: CUDA is requested but not available, or the GPU knows no bfloat16 or TF32 that
+            is asked for.
     """
+    global _precision
+    found = find_device(device)
+    check_formats(found, precision, tf32)
+    _precision = _known(precision)
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # a property of the module
-    return find_device(device)
+    return found
+
+
+@contextlib.contextmanager
+def computing_in(precision: str) -> Iterator[None]:
+    """Every forward pass within it computes in this precision.
+
+    "bf16" is autocast: matrix products take and give bfloat16, while weights, gradients, sums over
+    tokens, and products of gradients stay as they are. "float32" leaves all as the model has it.
+
+    Raises:
+        ModelError: the precision is unknown.
+    """
+    global _precision
+    before, _precision = _precision, _known(precision)
+    try:
+        yield
+    finally:
+        _precision = before
+
+
+def _known(precision: str) -> str:
+    if precision not in PRECISIONS:
+        raise ModelError(f"precision: {precision!r} is unknown; use {' or '.join(PRECISIONS)}")
+    return precision
+
+
+def check_formats(device: torch.device, precision: str, tf32: bool) -> None:
+    """Raises ModelError unless a device computes in the number formats that are asked for.
+
+    A GPU that only emulates bfloat16 counts as one without it. The CPU has all of them, slowly.
+    """
+    if device.type != "cuda":
+        return
+    asked = {"precision: bf16": precision == "bf16", "tf32: true": tf32}
+    with torch.cuda.device(device):
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return
+        name = torch.cuda.get_device_name()
+        version = ".".join(map(str, torch.cuda.get_device_capability()))
+    for key in (key for key, wanted in asked.items() if wanted):
+        instead = key.replace("bf16", "float32").replace("true", "false")
+        raise ModelError(
+            f"{key}: {name} (compute capability {version}) has no such format, which needs 8.0; "
+            f"set {instead}, or use another GPU"
+        )
 
 
 def find_device(name: str = "auto") -> torch.device:
@@ -53,8 +112,17 @@ def input_device(model: PreTrainedModel) -> torch.device:
     return cast(torch.Tensor, model.get_input_embeddings().weight).device
 
 
-def autocast(precision: str, device: torch.device) -> AbstractContextManager:
-    """The context of a forward pass: autocast for the precision "bf16", none for "float32"."""
-    if precision == "float32":
+def autocast(device: torch.device, several: bool = False) -> AbstractContextManager:
+    """The context of a forward pass, or of `several`, in the precision that is in force.
+
+    Only several passes keep the rounded weights from one use to the next: a single pass uses each
+    weight once, and copies of all of them would take half of their memory again.
+    """
+    if _precision == "float32":
         return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=several)
+
+
+def raised(values: torch.Tensor) -> torch.Tensor:
+    """Half-precision values in float32, in which they can be summed; others as they are."""
+    return values.float() if values.itemsize < 4 else values

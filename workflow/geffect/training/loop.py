@@ -18,7 +18,6 @@ from geffect.data.batches import Batch
 from geffect.data.encoding import Example
 from geffect.errors import NotFiniteError
 from geffect.losses.loss import Loss
-from geffect.models.compute import autocast, input_device
 from geffect.names import REGULARIZER
 from geffect.progress import Progress
 from geffect.training.resume import Resume, State
@@ -208,13 +207,11 @@ def _accumulate(
 ) -> tuple[float, float | None]:
     """Adds the gradient of coefficient · mean to `.grad`; returns the mean and the mean weight."""
     counts = [loss.count(part) for part in parts]
-    device = input_device(model)
     mean, weight = 0.0, 0.0
     for part, part_count in zip(parts, counts, strict=True):
         divisor = sum(counts) if settings.reduction == "global" else part_count * len(parts)
-        with autocast(settings.precision, device):
-            seen = loss.view(model, part)
-            total = loss.total(seen)
+        seen = loss.view(model, part)
+        total = loss.total(seen)
         (loss.coefficient * total / divisor).backward()
         mean += total.item() / divisor
         if loss.weights is not None:

@@ -21,7 +21,6 @@ class TrainingSettings:
         max_grad_norm: greater gradient norms are clipped to it; None does not clip.
         reduction: "global" pools a mean over the effective batch, "microbatch" averages
             micro-batch means as the authors' code does.
-        precision: "bf16" computes in bfloat16 under autocast; weights and optimiser stay float32.
         gradient_checkpointing: recomputes activations instead of keeping them.
         length_bucket: how many batches are sorted by length together; 0 does not sort.
     """
@@ -35,7 +34,6 @@ class TrainingSettings:
     schedule: str
     max_grad_norm: float | None
     reduction: str = "global"
-    precision: str = "float32"
     gradient_checkpointing: bool = False
     length_bucket: int = 0
 
