@@ -113,9 +113,11 @@ def test_the_original_model_is_there_only_where_a_loss_looks_at_it(cell_of, orig
     monkeypatch.setattr(folder, "load_model", lambda *a: loaded.append(a) or load_model(*a))
     Run(cell_of("ga", "nll"), original, "cpu").train(SETTINGS, EVERY, Observer(), "unlearning")
     assert len(loaded) == 1
-    run = Run(cell_of("npo", "nll"), original, "cpu")
+    Run(cell_of("npo", "nll"), original, "cpu").train(SETTINGS, EVERY, Observer(), "unlearning")
+    assert len(loaded) == 2, "log-probabilities are computed at the start of a run"
+    run = Run(cell_of("npo", "kl"), original, "cpu")
     run.train(SETTINGS, EVERY, Observer(), "unlearning")
-    assert len(loaded) == 3
+    assert len(loaded) == 4
     assert torch.equal(weights(run.original), weights(load_model(original, "cpu")))
 
 

@@ -39,7 +39,6 @@ from geffect.effects.selection import SelectionSettings, TokenSelection
 from geffect.effects.tokens import token_effects, token_rows
 from geffect.errors import ModelError, NotFiniteError
 from geffect.losses.loss import RISK, Loss
-from geffect.losses.registry import ORIGINAL_NEEDS
 from geffect.losses.view import View, with_reference
 from geffect.models.components import component_map
 from geffect.models.compute import input_device
@@ -180,8 +179,7 @@ class Measurement:
     @property
     def looks_at_original(self) -> bool:
         """Whether θ_o is needed at every step (and not in `begin` alone)."""
-        later = ORIGINAL_NEEDS - {"reference_logp"}
-        return any(loss.needs & later for loss in self.losses.values())
+        return any(loss.keeps_original for loss in self.losses.values())
 
     def begin(self, start: PreTrainedModel, original: PreTrainedModel | None = None) -> None:
         """Call before `at`.

@@ -123,6 +123,11 @@ class Loss:
         """Whether it looks at a refusal beside every answer."""
         return "refusal_pairs" in self.needs
 
+    @property
+    def keeps_original(self) -> bool:
+        """Whether it needs θ_o itself, and not only log-probabilities, which a batch may bring."""
+        return bool(self.needs & ORIGINAL_NEEDS - {"reference_logp"})
+
     def bind(
         self, original: PreTrainedModel | None = None, control_vector: Tensor | None = None
     ) -> "Loss":

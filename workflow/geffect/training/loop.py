@@ -20,6 +20,7 @@ from geffect.errors import NotFiniteError
 from geffect.losses.loss import Loss
 from geffect.names import REGULARIZER
 from geffect.progress import Progress
+from geffect.training.references import References
 from geffect.training.resume import Resume, State
 from geffect.training.settings import TrainingSettings
 from geffect.training.shares import Displacement, Shares
@@ -80,7 +81,8 @@ def train(
     """Minimises Σ coefficient · mean loss over N = settings.steps(rows) AdamW updates.
 
     Args:
-        model: trained in place.
+        model: trained in place; as it is given it stands for θ_o in those losses that need
+            reference log-probabilities, no more of θ_o, and are bound to none.
         losses: what is minimised, by the name of its column `loss_{name}` in the log.
         visits: the examples of every loss at every step.
         rows: |D| of the first loss, which defines an epoch.
@@ -102,6 +104,10 @@ def train(
     """
     steps = settings.steps(rows)
     parameters = [p for p in model.parameters() if p.requires_grad]
+    state = None if resume is None else resume.load()
+    remaining = range(1 if state is None else state.step + 1, steps + 1)
+    _evaluation_mode(model, settings)
+    references = References(model, losses, visits, settings.micro_batch_size, remaining, what)
     optimizer = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
@@ -110,7 +116,6 @@ def train(
     torch.manual_seed(seed)
     outcome, progress = Outcome(), Progress(what, steps)
     shares = Shares(model, optimizer, REGULARIZER in losses, observer is not None)
-    state = None if resume is None else resume.load()
     if state is not None:
         _restore(state, model, optimizer, scheduler, shares, outcome)
     if observer is not None:
@@ -119,10 +124,12 @@ def train(
                 observer.at(model, 0, {})
             else:
                 observer.resume(model, state.tables)
-    for step in range(1 if state is None else state.step + 1, steps + 1):
+    for step in remaining:
         row: dict[str, Any] = {"step": step, "loss": 0.0}
         batches: dict[str, Sequence[Batch]] = {
-            name: loss.batches(visits[name](step), settings.micro_batch_size)
+            name: references.attached(
+                name, step, loss.batches(visits[name](step), settings.micro_batch_size)
+            )
             for name, loss in losses.items()
         }
         if select is not None:

@@ -69,7 +69,9 @@ class Run:
 
     @cached_property
     def losses(self) -> dict[str, Loss]:
-        """The cell's losses, bound to θ_o and to its draws."""
+        """The cell's losses, bound to its draws, and to θ_o where they need more of it than the
+        log-probabilities of labels, which a run computes at its start.
+        """
         return {name: self._bound(loss) for name, loss in self.cell.losses.items()}
 
     def train(
@@ -106,7 +108,7 @@ class Run:
         )
 
     def _bound(self, loss: Loss) -> Loss:
-        original = self.original if loss.looks_at_original else None
+        original = self.original if loss.keeps_original else None
         return loss.bind(original, self.draws.control_vector)
 
     def save(self, outcome: Outcome, output: Any) -> None:
