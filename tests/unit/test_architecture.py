@@ -39,6 +39,7 @@ RULES = {
         "training.settings",
     ),
     "jobs": ROOT,
+    "cost": (*ROOT, "config", "losses.registry", "data.tofu", "training.settings"),
 }
 
 # Doors rather than rooms: the public interface, and what is a job or sets one up.
@@ -47,6 +48,7 @@ EXEMPT = {"__init__", "__main__", "evaluation.command", "training.job"}
 WITHOUT_TORCH = (
     "geffect",
     "geffect.config",
+    "geffect.cost.command",
     "geffect.losses.registry",
     "geffect.report.registry",
     "geffect.report.command",

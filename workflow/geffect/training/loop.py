@@ -166,6 +166,7 @@ def train(
         # As torch clips.
         clip = min(1.0, limit / (row["grad_norm"] + 1e-6))
         shares.before_update(gradients.pop(REGULARIZER, {}), clip)
+        gradients.clear()  # what is left is the optimiser's, and must not outlive its step
         optimizer.step()
         shares.after_update(row["learning_rate"])
         scheduler.step()

@@ -13,7 +13,8 @@ Weight decay moves them by Δ_decay += -lr_t · (weight decay) · θ_{t-1}, and 
 rest. This is an attribution and not a counterfactual: v, c and all later steps are shared.
 
 Memory, in units of the model's size: 2 for the regularizer's share (and in every resume state), 1
-for that of weight decay where there is any; nothing without a regularizer and weight decay.
+for that of weight decay where there is any; nothing without a regularizer and weight decay, or
+without anybody who looks.
 """
 
 from collections.abc import Mapping

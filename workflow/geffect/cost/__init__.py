@@ -1,0 +1,1 @@
+"""What a configured grid will cost: memory, time, disk. Imports no torch."""

@@ -1,0 +1,208 @@
+"""Peak memory of the jobs of a model, by what holds it.
+
+Weights, gradients, moments of the optimiser, and shares of the displacement are float32: 4 bytes a
+parameter each, whatever the precision. A job's peak is the greatest of a few moments, which are
+those at which most is held; what each of them holds is added up here. The parts are named after the
+code that holds them: `training.loop`, `training.shares`, `effects.measurement`, and
+`evaluation.passes`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from geffect.cost.shapes import Shape
+
+FULL = 4
+"""Bytes of a number in float32."""
+HALF = 2
+
+Parts = Mapping[str, float]
+"""What holds memory -> bytes."""
+
+# Numbers per label token and entry of the vocabulary around the start of a backward pass: logits,
+# their log-softmax, and the gradients of both; KL has all but the last twice, and products.
+_LOGITS, _LOGITS_KL = 4, 9
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a pass runs over at once.
+
+    Attributes:
+        rows: number of rows.
+        width: tokens of the longest.
+        labels: positions of each whose logits are computed.
+    """
+
+    rows: int
+    width: float
+    labels: float
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What of a run's losses takes memory.
+
+    Attributes:
+        regularizer: whether there is one.
+        original: whether a loss needs θ_o itself, which then stays (`Loss.keeps_original`).
+        kl: whether a loss needs θ_o's logits.
+        decay: whether there is weight decay.
+        watched: whether a measurement asks which term moved the weights (unlearning).
+    """
+
+    regularizer: bool = False
+    original: bool = False
+    kl: bool = False
+    decay: bool = False
+    watched: bool = True
+
+    @property
+    def shares(self) -> int:
+        """Shares of the displacement that are kept."""
+        return (self.regularizer + self.decay) if self.watched else 0
+
+
+def total(parts: Parts) -> float:
+    """All bytes."""
+    return sum(parts.values())
+
+
+def peak(moments: Mapping[str, Parts]) -> tuple[str, Parts]:
+    """The moment at which most is held, and what is."""
+    return max(moments.items(), key=lambda item: total(item[1]))
+
+
+def activations(
+    shape: Shape, precision: str, batch: Batch, checkpointing: bool = False, kl: bool = False
+) -> dict[str, float]:
+    """What a forward pass leaves for its backward pass."""
+    tokens, block = batch.rows * batch.width, shape.kept(precision)
+    kept = shape.layers * FULL * shape.hidden + block if checkpointing else shape.layers * block
+    numbers = _LOGITS_KL if kl else _LOGITS
+    logits = batch.rows * batch.labels * shape.vocabulary * FULL * numbers
+    found = {"activations": tokens * kept + logits}
+    if precision == "bf16":
+        blocks = shape.matrices - shape.embedding
+        held = blocks / shape.layers if checkpointing else blocks
+        found["rounded weights"] = HALF * (held + shape.embedding)
+    return found
+
+
+def training(
+    shape: Shape,
+    precision: str,
+    batch: Batch,
+    losses: Losses,
+    checkpointing: bool = False,
+    micro_batches: int = 2,
+) -> dict[str, Parts]:
+    """The moments of a step of training: moment -> parts."""
+    held, several = _held(shape, losses), 1 + losses.regularizer
+    one = FULL * shape.parameters
+    # From the second micro-batch on there are gradients to which others are added; the last one to
+    # come is the embedding's.
+    more = micro_batches > 1
+    passing = FULL * shape.embedding if more else 0
+    kept = activations(shape, precision, batch, checkpointing, losses.kl)
+    return {
+        "the last pass begins": {**held, "gradients": (several - (not more)) * one, **kept},
+        "the last pass ends": {**held, "gradients": several * one, "in passing": passing},
+    }
+
+
+def _held(shape: Shape, losses: Losses) -> dict[str, float]:
+    one = FULL * shape.parameters
+    moment = losses.regularizer and losses.watched
+    return {
+        "weights": one,
+        "original model": one * losses.original,
+        "optimiser": 2 * one,
+        "shares": one * (losses.shares + moment),
+    }
+
+
+def measurement(
+    shape: Shape,
+    precision: str,
+    batch: Batch,
+    losses: Losses,
+    in_run: bool = False,
+    several_terms: bool = True,
+    simpson: bool = False,
+    tables: bool = True,
+    directions: int = 2,
+) -> dict[str, Parts]:
+    """The moments of a measured step after the first: moment -> parts.
+
+    Args:
+        several_terms: whether a regularizer or probe is measured besides the objective.
+        tables: whether instances or tokens are measured.
+    """
+    one = FULL * shape.parameters
+    held: dict[str, float] = {"weights": one, "original model": one * losses.original}
+    if in_run:
+        held = _held(shape, losses)
+    else:
+        held["shares"] = one * losses.shares
+    kept = activations(shape, precision, batch, kl=losses.kl)
+    last = {"previous step": one, "directions": 2 * one}
+    passing = FULL * shape.embedding
+    moments: dict[str, Parts] = {
+        "changes of risk": {
+            **held,
+            "previous step": 3 * one,
+            "directions": 2 * one,
+            "weights of this step": one,
+        },
+        "gradients of terms end": {
+            **held,
+            **last,
+            "gradients": (1 + several_terms) * one,
+            "in passing": passing,
+        },
+        "gradients of terms begin": {
+            **held,
+            **last,
+            "gradients": (1 + several_terms) * one,
+            **kept,
+        },
+    }
+    if simpson:
+        moments["half-way"] = {
+            **moments["changes of risk"],
+            "gradients": 2 * one,
+            "in passing": passing,
+        }
+    if tables:
+        width = batch.rows * batch.labels * shape.vocabulary * FULL
+        along = (1 + directions) * 4 * width
+        moments["tokens"] = {**held, **last, "activations": along}
+        moments["instances"] = {**held, **last, **kept}
+    return moments
+
+
+def evaluation(
+    shape: Shape, precision: str, batch: Batch, length: int, gradient_norm: bool
+) -> dict[str, Parts]:
+    """The moments of an evaluation: moment -> parts.
+
+    Args:
+        length: tokens of a generation, prompt included.
+    """
+    one, size = FULL * shape.parameters, HALF if precision == "bf16" else FULL
+    logits = batch.rows * batch.labels * shape.vocabulary * FULL
+    held: Parts = {"weights": one}
+    moments: dict[str, Parts] = {
+        "texts are scored": {**held, "activations": _LOGITS * logits},
+        "answers are generated": {
+            **held,
+            "rounded weights": HALF * shape.matrices if precision == "bf16" else 0,
+            "keys and values": batch.rows * length * shape.layers * 2 * shape.keys * size,
+        },
+    }
+    if gradient_norm:
+        row = Batch(1, batch.width, batch.labels)
+        moments["gradients of rows begin"] = {**held, **activations(shape, precision, row)}
+        moments["gradients of rows end"] = {**held, "gradients": one}
+    return moments

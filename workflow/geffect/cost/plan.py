@@ -1,0 +1,375 @@
+"""What the jobs of a configured grid take: how many, how long, how much memory and disk."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from geffect.config import CellKey, Config
+from geffect.cost import memory
+from geffect.cost.cards import OF_BANDWIDTH, UTILISATION, Card
+from geffect.cost.memory import Batch, Losses, Parts
+from geffect.cost.shapes import Shape, shape_of
+from geffect.cost.work import (
+    BACKWARD,
+    FORWARD,
+    Passes,
+    Term,
+    Unlearning,
+    Work,
+    evaluated,
+    matched,
+    measured,
+    trained,
+    unlearned,
+)
+from geffect.data.tofu import SPLITS, forget_count, row_count
+from geffect.losses import registry
+from geffect.names import OBJECTIVE, REGULARIZER
+from geffect.training.settings import TrainingSettings
+
+STAGES = (
+    "base_training",
+    "finetune",
+    "evaluate_reference",
+    "unlearn",
+    "geffect",
+    "evaluate",
+    "evaluate_at",
+    "matched",
+)
+# Mean characters of a question with its answer and of the answer, without the prompt's own; rows
+# of real authors and world facts.
+_CHARACTERS = {"tofu": (245, 170), "fictional": (182, 110)}
+_PROMPT = 18
+_BACKGROUND = {"hub": (100, 117), "directory": (100, 117)}
+# Tokens of the longest of a few rows, as a multiple of the mean.
+_LONGEST = 1.6
+_SCAN = 8  # points of a search at matched retention before its bisection
+# Seconds that a pass through one block takes at least (some fifty kernels), and until a job
+# computes (imports, data); bytes a second of a disk.
+_LAUNCH, _START, _DISK = 4e-4, 30, 1e9
+
+
+@dataclass(frozen=True)
+class Job:
+    """A kind of jobs of one model that all take the same.
+
+    Attributes:
+        model, stage: of the jobs.
+        count: how many there are.
+        work: what each does.
+        gpus: that each requests.
+        precision: in which it computes.
+        tf32: whether float32 is rounded to TF32.
+        moment: at which a job holds most memory.
+        parts: what it holds then, in bytes.
+        files: bytes that stay on the disk.
+        passing: bytes that are there while a job, or those that need its outputs, are at work.
+    """
+
+    model: str
+    stage: str
+    count: int
+    work: Work
+    gpus: int
+    precision: str
+    tf32: bool
+    moment: str
+    parts: Parts
+    files: float = 0
+    passing: float = 0
+
+    def seconds(self, card: Card, utilisation: float | None = None) -> float:
+        """How long one job takes on a card; cards beyond the first only hold a part of it."""
+        mode = "tf32" if self.tf32 and self.precision == "float32" else self.precision
+        share = UTILISATION[mode] if utilisation is None else utilisation
+        busy = self.work.flops / (card.flops[mode] * share)
+        busy += self.work.traffic / (card.bandwidth * OF_BANDWIDTH)
+        return _START + max(busy, self.work.launches * _LAUNCH) + self.work.disk / _DISK
+
+    def per_card(self) -> float:
+        """The bytes that the fullest card holds: activations are not spread."""
+        own = self.parts.get("activations", 0)
+        return (memory.total(self.parts) - own) / max(1, self.gpus) + own
+
+
+class Plan:
+    """The jobs of a configuration.
+
+    Args:
+        config: checked.
+
+    Raises:
+        ConfigError: the sizes of a model are not known.
+    """
+
+    def __init__(self, config: Config):
+        self.config, self.raw = config, config.raw
+        run = Path(self.raw["results"]) / self.raw["run"]
+        self.shapes = {
+            model: shape_of(
+                config.model(model), f"models.{model}", run / "models" / model / "base/model"
+            )
+            for model in config.models
+        }
+        self.rows = row_count(self.raw["data"])
+        self.held_out = self.raw["data"]["held_out_rows"]
+        self.jobs = [job for model in config.models for job in self._of_model(model)]
+
+    def _tokens(self, shape: Shape) -> tuple[float, float]:
+        """Mean tokens of a row, and of its answer."""
+        source = "fictional" if self.raw["data"]["source"] == "fictional" else "tofu"
+        whole, answer = _CHARACTERS[source]
+        characters = 4.4 if shape.vocabulary > 20000 else 3.6  # of a token
+        return (whole + _PROMPT) / characters, answer / characters
+
+    def _passes(self, model: str) -> Passes:
+        shape = self.shapes[model]
+        precision = self.config.compute(model)["precision"]
+        return Passes(shape, precision, self._tokens(shape)[0])
+
+    def _batch(self, model: str, rows: int) -> Batch:
+        whole, answer = self._tokens(self.shapes[model])
+        return Batch(rows, whole * _LONGEST, answer * _LONGEST)
+
+    @property
+    def _background(self) -> tuple[int, int]:
+        given = self.raw["data"]["fictional"]
+        own = (given["real_authors"], given["world_facts"])
+        return _BACKGROUND.get(self.raw["data"]["source"], own)
+
+    def _job(
+        self,
+        model: str,
+        stage: str,
+        count: int,
+        work: Work,
+        moments: Mapping[str, Parts],
+        files: float = 0,
+        passing: float = 0,
+        resources: str | None = None,
+    ) -> Job:
+        compute = self.config.compute(model)
+        moment, parts = memory.peak(moments)
+        return Job(
+            model,
+            stage,
+            count,
+            work + Work(disk=4 * self.shapes[model].parameters),
+            self.config.resources(model, resources or stage)["gpus"],
+            compute["precision"],
+            compute["tf32"],
+            moment,
+            parts,
+            files,
+            passing,
+        )
+
+    def _of_model(self, model: str) -> Iterator[Job]:
+        cells = [cell for cell in self.config.cells if cell.model == model]
+        seeds = list(dict.fromkeys(cell.seed for cell in cells))
+        yield from self._base(model, len(seeds))
+        corpora = dict.fromkeys((cell.seed, c) for cell in cells for c in ("full", cell.split))
+        for split in ("full", *SPLITS):
+            if count := sum(corpus == split for _, corpus in corpora):
+                yield self._fit(model, "finetune", self._corpus(split), count, model)
+        references = dict.fromkeys((cell.split, cell.seed) for cell in cells)
+        for split in SPLITS:
+            if count := sum(own == split for own, _ in references):
+                yield self._evaluation(model, split, "evaluate_reference", 2 * count)
+        for cell in cells:
+            yield from self._of_cell(cell)
+
+    def _corpus(self, split: str) -> int:
+        return self.rows - (0 if split == "full" else forget_count(self.rows, split))
+
+    def _base(self, model: str, count: int) -> Iterator[Job]:
+        if self.config.model(model)["source"] == "scratch":
+            yield self._fit(model, "base_training", sum(self._background), count, model)
+
+    def _fit(self, model: str, stage: str, rows: int, count: int, of: str) -> Job:
+        entry, shape = self.config.model(of), self.shapes[of]
+        if stage == "finetune":
+            rows += entry.get("background_repeats", 0) * sum(self._background)
+        settings = TrainingSettings(**self.config.training(of, stage))
+        steps = settings.steps(rows)
+        passes = self._passes(of)
+        if settings.length_bucket:
+            passes = replace(passes, padding=1.05)
+        work = trained(
+            passes,
+            steps,
+            settings.batch_size,
+            settings.micro_batch_size,
+            settings.gradient_checkpointing,
+        )
+        state = 12 * shape.parameters
+        saved = steps // self.raw["training"]["resume_every"]
+        one = 4 * shape.parameters
+        return self._job(
+            model,
+            stage,
+            count,
+            work + Work(disk=saved * state + one),
+            memory.training(
+                shape,
+                passes.precision,
+                self._batch(of, settings.micro_batch_size),
+                Losses(watched=False),
+                settings.gradient_checkpointing,
+                -(-settings.batch_size // settings.micro_batch_size),
+            ),
+            files=one,
+            passing=2 * state,
+        )
+
+    def _of_cell(self, cell: CellKey) -> Iterator[Job]:
+        raw, model, shape = self.raw, cell.model, self.shapes[cell.model]
+        settings = TrainingSettings(**self.config.training(model, "unlearn", cell.objective))
+        run, needs = self._unlearning(cell, settings), self._needs(cell)
+        passes, one = self._passes(model), 4 * shape.parameters
+        if settings.length_bucket:
+            passes = replace(passes, padding=1.05)
+        in_run, chosen = raw["geffect"]["in_run"], raw["geffect"]
+        regularized = run.regularizer is not None
+        losses = Losses(
+            regularized,
+            any(term.original for term in (run.objective, run.regularizer) if term is not None),
+            any("reference_logits" in need for need in needs[:2]),
+            settings.weight_decay > 0,
+        )
+        seen = replace(
+            losses,
+            original=losses.original or any(probe.original for probe in run.probes),
+            kl=any("reference_logits" in need for need in needs),
+        )
+        measuring = memory.measurement(
+            shape,
+            passes.precision,
+            self._batch(model, chosen["micro_batch_size"]),
+            seen,
+            in_run,
+            regularized or bool(run.probes),
+            run.simpson,
+            run.instances or run.tokens,
+        )
+        training = memory.training(
+            shape,
+            passes.precision,
+            self._batch(model, settings.micro_batch_size),
+            # What a probe looks at stays beside the run that is measured.
+            replace(losses, original=seen.original if in_run else losses.original),
+            settings.gradient_checkpointing,
+            -(-settings.batch_size // settings.micro_batch_size),
+        )
+        work, of_measuring = unlearned(passes, run), measured(passes, run)
+        kept = len(self.config.evaluated_steps(cell)) if in_run else run.measured
+        checkpoints = max(0, kept - 2) * one * (1 if in_run else 1 + losses.shares)
+        state = (3 + losses.shares + regularized) * one
+        files = one if raw["keep_models"] else 0
+        files += checkpoints if raw["keep_checkpoints"] else 0
+        passing = 2 * state + checkpoints + one
+        written = Work(disk=one + checkpoints + (run.measured - 1) * state)
+        if in_run:
+            yield self._job(
+                model,
+                "unlearn",
+                1,
+                work + of_measuring + written,
+                {**training, **measuring},
+                files,
+                passing,
+                "unlearn_in_run",
+            )
+        else:
+            yield self._job(model, "unlearn", 1, work + written, training, files, passing)
+            read = Work(disk=one + checkpoints)
+            yield self._job(model, "geffect", 1, of_measuring + read, measuring)
+        yield self._evaluation(model, cell.split, "evaluate", 1)
+        if steps := len(self.config.evaluated_steps(cell)):
+            one_step = self._evaluation(model, cell.split, "evaluate", 1)
+            yield replace(one_step, stage="evaluate_at", work=one_step.work * steps)
+        if raw["matched"]["evaluate"]:
+            points = _SCAN + math.ceil(math.log2(1 / _SCAN / raw["matched"]["tolerance"]))
+            base = self._evaluation(model, cell.split, "evaluate", 1)
+            batch = raw["evaluation"]["micro_batch_size"]
+            found = matched(passes, base.work, self.held_out, points, batch)
+            gpus = self.config.resources(model, "matched")["gpus"]
+            yield replace(base, stage="matched", work=found, gpus=gpus)
+
+    def _evaluation(self, model: str, split: str, stage: str, count: int) -> Job:
+        settings, passes = self.raw["evaluation"], self._passes(model)
+        most = settings["max_rows"] or self.rows
+        forget = min(most, forget_count(self.rows, split))
+        background = self._background
+        work = evaluated(
+            passes,
+            forget,
+            min(most, self.held_out),
+            (min(most, background[0]), min(most, background[1])),
+            settings["micro_batch_size"],
+            settings["generation_length"],
+            settings["gradient_norm"],
+        )
+        moments = memory.evaluation(
+            self.shapes[model],
+            passes.precision,
+            self._batch(model, settings["micro_batch_size"]),
+            settings["generation_length"],
+            settings["gradient_norm"],
+        )
+        return self._job(model, stage, count, work, moments, resources="evaluate")
+
+    def _needs(self, cell: CellKey) -> list[frozenset[str]]:
+        """What the objective, the regularizer and the probes need."""
+        losses = [
+            (OBJECTIVE, self.config.loss(OBJECTIVE, cell.objective, cell.split, cell.model)),
+            (REGULARIZER, self.config.loss(REGULARIZER, cell.regularizer, cell.split, cell.model)),
+            *((REGULARIZER, loss) for loss in self.config.probes(cell).values()),
+        ]
+        return [
+            frozenset() if loss is None else registry.get(kind, loss["name"]).needs
+            for kind, loss in losses
+        ]
+
+    def _unlearning(self, cell: CellKey, settings: TrainingSettings) -> Unlearning:
+        forget = forget_count(self.rows, cell.split)
+        chosen = self.raw["geffect"]
+        needs = self._needs(cell)
+        objective, regularizer, *probes = (_term(need) for need in needs)
+        regularized = (
+            self.config.loss(REGULARIZER, cell.regularizer, cell.split, cell.model) is not None
+        )
+        selection = self.config.selection(cell.objective)
+        selected = 0.0
+        if selection is not None:
+            rows = selection["rows"] / selection["every"] / settings.batch_size
+            by = {"random": 0, "logp": FORWARD, "e_retain": (1 + rows) * (FORWARD + BACKWARD)}
+            selected = by[selection["by"]]
+        return Unlearning(
+            forget,
+            self.held_out if chosen["retain_rows"] == "held_out" else forget,
+            settings.steps(forget),
+            len(self.config.measured_steps(cell)),
+            settings.batch_size,
+            settings.micro_batch_size,
+            objective,
+            regularizer if regularized else None,
+            tuple(probes),
+            settings.gradient_checkpointing,
+            selected,
+            chosen["micro_batch_size"],
+            chosen["instances"],
+            chosen["tokens"],
+            chosen["change"] == "simpson",
+            2 if "refusals" in needs[0] else 1,
+        )
+
+
+@cache
+def _term(needs: frozenset[str]) -> Term:
+    reference = frozenset({"reference_logp"})
+    original = bool(needs & (registry.ORIGINAL_NEEDS - reference))
+    return Term(original, not original and bool(needs & reference))
