@@ -1,5 +1,6 @@
 """The memory plan against every tensor that a run really holds, on the CPU."""
 
+import copy
 import dataclasses
 import gc
 import weakref
@@ -14,7 +15,9 @@ from geffect.cost import memory
 from geffect.cost.memory import Batch, Losses, peak, total
 from geffect.cost.shapes import Shape
 from geffect.data.encoding import Example
-from geffect.losses.loss import RISK
+from geffect.effects.measurement import Measurement
+from geffect.evaluation.passes import generate, gradient_norms, score
+from geffect.losses.loss import Loss
 from geffect.models import scratch
 from geffect.models.compute import computing_in
 from geffect.training.loop import train
@@ -58,10 +61,10 @@ class Held(TorchDispatchMode):
         self.known.pop(key, None)
 
 
-def held(model, run):
-    """The greatest number of bytes while something runs."""
+def held(model, run, there=()):
+    """The greatest number of bytes while something runs, `there` being held all the time."""
     gc.collect()
-    with Held(*model.parameters(), *model.buffers()) as counted:
+    with Held(*model.parameters(), *model.buffers(), *there) as counted:
         run()
     return counted.greatest
 
@@ -110,25 +113,125 @@ class Nobody:
         return {}
 
 
+@pytest.fixture
+def trained(model, rows):
+    """A function: the bytes that a run holds, besides those of a θ_o that its losses look at."""
+
+    def run(settings, regularizer=None, observer=None):
+        forget, retain = (rows(settings.batch_size) for _ in range(2))
+        losses = {"objective": Loss.load("objective", "ga", {})}
+        there = []
+        if regularizer is not None:
+            original = copy.deepcopy(model)
+            losses["regularizer"] = Loss.load("regularizer", regularizer, {}).bind(original)
+            there = list(original.parameters()) if regularizer == "kl" else []
+        visits = {"objective": lambda step: forget, "regularizer": lambda step: retain}
+
+        def train_on():
+            train(model, losses, visits, settings, settings.batch_size, "x", observer)
+
+        return held(model, train_on, there)
+
+    return run
+
+
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("size", [1, 2, 32])
-def test_training(precision, checkpointing, size, model, shape, rows):
+@pytest.mark.parametrize("size", [1, 32])
+def test_training_without_anybody_who_looks(precision, checkpointing, size, shape, trained):
     settings = dataclasses.replace(
         SETTINGS,
         micro_batch_size=size,
-        batch_size=max(size, 4),
+        batch_size=max(size, 2),
         gradient_checkpointing=checkpointing,
+        weight_decay=0.01,
     )
-    examples = rows(max(size, 4))
-
-    def run():
-        train(model, {"risk": RISK}, {"risk": lambda step: examples}, settings, len(examples), "x")
-
-    several = -(-settings.batch_size // size)
     with computing_in(precision):
-        measured = held(model, run)
+        measured = trained(settings)
+    losses = Losses(decay=True, watched=False)
     moments = memory.training(
-        shape, precision, batch_of(size), Losses(watched=False), checkpointing, several
+        shape, precision, batch_of(size), losses, checkpointing, settings.batch_size // size
     )
+    assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)
+
+
+@pytest.mark.parametrize("regularizer", ["nll", "kl"])
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_training_with_a_regularizer(regularizer, decay, shape, trained):
+    settings = dataclasses.replace(SETTINGS, weight_decay=decay)
+    measured = trained(settings, regularizer, Nobody())
+    kl = regularizer == "kl"
+    losses = Losses(regularizer=True, original=kl, kl=kl, decay=decay > 0)
+    moments = memory.training(shape, "float32", batch_of(2), losses)
+    assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)
+
+
+@pytest.mark.parametrize("change", ["trapezoid", "simpson"])
+@pytest.mark.parametrize(("against", "in_run"), [(None, False), ("kl", False), ("kl", True)])
+def test_measuring(change, against, in_run, cell_of, tiny):
+    model, shape = tiny
+    cell = cell_of("npo", against)
+    original = copy.deepcopy(model)
+    draws = cell.draw(shape.hidden)
+    found = Measurement(cell, draws, {}, cell.held_out, 3, change=change)
+    width = max(len(e) for examples in found.examples.values() for e in examples)
+    shares = {}
+    if against is not None:
+        shares = {"regularizer": {n: torch.zeros_like(p) for n, p in model.named_parameters()}}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
+    there = [t for share in shares.values() for t in share.values()]
+    if in_run:
+        for p in model.parameters():
+            p.grad = torch.ones_like(p)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        states = optimizer.state.values()
+        there += [s[name] for s in states for name in ("exp_avg", "exp_avg_sq")]
+        there += [p.detach().clone() for p in model.parameters()]  # the regularizer's moment
+    there += list(original.parameters()) if found.looks_at_original else []
+
+    def measure():
+        found.begin(model, original if found.looks_at_original else None)
+        for step in range(3):
+            found.at(model, step, shares if step else {})
+
+    measured = held(model, measure, there)
+    kl = against is not None
+    losses = Losses(regularizer=kl, original=kl, kl=kl)
+    batch = Batch(3, width, width)
+    moments = memory.measurement(shape, "float32", batch, losses, in_run, kl, change == "simpson")
+    assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)
+
+
+@pytest.fixture
+def tiny(tokenizer, rng):
+    """(model, shape) with the tokenizer of the cells' rows, and more weights than activations."""
+    sizes = {
+        "hidden_size": 192,
+        "intermediate_size": 640,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "max_position_embeddings": 128,
+    }
+    size, eos = len(tokenizer), tokenizer.eos_token_id
+    model = scratch.build("llama", sizes, size, eos, int(rng.integers(2**31)))
+    return model, Shape.of(model.config.to_dict(), "the model")
+
+
+@pytest.mark.parametrize("gradient_norm", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_evaluating(gradient_norm, precision, tiny, tokenizer, rows):
+    model, shape = tiny
+    examples = rows(4)
+
+    def evaluate():
+        score(model, examples, 4)
+        generate(model, tokenizer, [e.prompt for e in examples], PROMPT + LABELS, 4)
+        if gradient_norm:
+            gradient_norms(model, examples)
+
+    with computing_in(precision):
+        measured = held(model, evaluate)
+    moments = memory.evaluation(shape, precision, batch_of(4), PROMPT + LABELS, gradient_norm)
     assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)

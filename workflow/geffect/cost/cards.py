@@ -64,7 +64,9 @@ def card_of(name: str) -> Card:
 def own_card(flops: float, gb: float, bandwidth: float | None = None) -> Card:
     """A card of given FLOP/s (in every precision) and GB; bandwidth in GB/s.
 
-    Without a bandwidth it is that of a card that needs 150 FLOP to be busy for every byte.
+    Without a bandwidth it is a byte for every 150 FLOP, as of GPUs in bfloat16, but not less than a
+    CPU has.
     """
     speed = dict.fromkeys(UTILISATION, flops)
-    return Card("given", gb * GB, speed, flops / 150 if bandwidth is None else bandwidth * GB)
+    usual = max(flops / 150, 10 * GB)
+    return Card("given", gb * GB, speed, usual if bandwidth is None else bandwidth * GB)

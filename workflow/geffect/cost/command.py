@@ -14,6 +14,7 @@ import copy
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import yaml
@@ -116,7 +117,8 @@ def report(
         took: (model, stage) -> what such jobs took, which wins over what is counted.
     """
     took = took or {}
-    rows, hours, jobs = [_HEADER], 0.0, 0
+    rows: list[tuple[str, ...]] = [_HEADER]
+    hours, jobs = 0.0, 0
     small: list[str] = []
     for model in plan.config.models:
         for stage in STAGES:
@@ -180,17 +182,12 @@ def _parts(job: Job) -> str:
 
 def _too_small(job: Job, card: Card) -> str:
     needed = job.gpus
-    while replaced(job, needed).per_card() > card.memory * _USABLE and needed < 64:
+    while replace(job, gpus=needed).per_card() > card.memory * _USABLE and needed < 64:
         needed += 1
     what = f"{job.model}: {job.stage} holds {job.per_card() / GB:.0f} GB a card on {job.gpus}"
     if needed == 64:
         return f"{what}, which {card.name} does not have; lower its micro_batch_size"
     return f"{what}, more than {card.name} has; it needs {needed} cards (resources: gpus)"
-
-
-def replaced(job: Job, gpus: int) -> Job:
-    """The job on another number of cards."""
-    return Job(**{**vars(job), "gpus": gpus})
 
 
 def _disk(plan: Plan) -> list[str]:

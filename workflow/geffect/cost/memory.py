@@ -19,9 +19,13 @@ HALF = 2
 Parts = Mapping[str, float]
 """What holds memory -> bytes."""
 
-# Numbers per label token and entry of the vocabulary around the start of a backward pass: logits,
-# their log-softmax, and the gradients of both; KL has all but the last twice, and products.
-_LOGITS, _LOGITS_KL = 4, 9
+# Numbers per position and entry of the vocabulary at the start of a backward pass: logits (rounded
+# ones beside them), their log-softmax, and the gradients of both; more of KL, and three along each
+# direction of a forward-mode pass.
+_LOGITS = {"float32": 4.0, "bf16": 4.5}
+_LOGITS_KL, _LOGITS_ALONG = 8.0, 3.0
+_AGAIN = 1.3
+"""A block that is computed again and the gradients of what it keeps, as a multiple of that."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +81,25 @@ def activations(
     shape: Shape, precision: str, batch: Batch, checkpointing: bool = False, kl: bool = False
 ) -> dict[str, float]:
     """What a forward pass leaves for its backward pass."""
-    tokens, block = batch.rows * batch.width, shape.kept(precision)
-    kept = shape.layers * FULL * shape.hidden + block if checkpointing else shape.layers * block
-    numbers = _LOGITS_KL if kl else _LOGITS
-    logits = batch.rows * batch.labels * shape.vocabulary * FULL * numbers
-    found = {"activations": tokens * kept + logits}
+    tokens = batch.rows * batch.width
+    block, logits = tokens * shape.kept(precision), _logits(shape, batch)
+    passing = logits * (_LOGITS_KL if kl else _LOGITS[precision])
+    if checkpointing:
+        # Where a block is computed again, what the logits needed is gone, but for themselves; its
+        # backward pass comes on top.
+        inputs = tokens * shape.layers * FULL * shape.hidden
+        found = {"activations": inputs + max(_AGAIN * block + logits, passing)}
+    else:
+        found = {"activations": shape.layers * block + passing}
     if precision == "bf16":
         blocks = shape.matrices - shape.embedding
         held = blocks / shape.layers if checkpointing else blocks
         found["rounded weights"] = HALF * (held + shape.embedding)
     return found
+
+
+def _logits(shape: Shape, batch: Batch) -> float:
+    return batch.rows * batch.labels * shape.vocabulary * FULL
 
 
 def training(
@@ -155,6 +168,12 @@ def measurement(
             "directions": 2 * one,
             "weights of this step": one,
         },
+        "gradients of risks begin": {
+            **held,
+            "previous step": 3 * one,
+            "gradients": 2 * one,
+            **kept,
+        },
         "gradients of terms end": {
             **held,
             **last,
@@ -169,14 +188,9 @@ def measurement(
         },
     }
     if simpson:
-        moments["half-way"] = {
-            **moments["changes of risk"],
-            "gradients": 2 * one,
-            "in passing": passing,
-        }
+        moments["half-way"] = {**moments["changes of risk"], "gradients": 2 * one, **kept}
     if tables:
-        width = batch.rows * batch.labels * shape.vocabulary * FULL
-        along = (1 + directions) * 4 * width
+        along = (1 + directions) * _LOGITS_ALONG * _logits(shape, batch)
         moments["tokens"] = {**held, **last, "activations": along}
         moments["instances"] = {**held, **last, **kept}
     return moments
@@ -191,10 +205,9 @@ def evaluation(
         length: tokens of a generation, prompt included.
     """
     one, size = FULL * shape.parameters, HALF if precision == "bf16" else FULL
-    logits = batch.rows * batch.labels * shape.vocabulary * FULL
     held: Parts = {"weights": one}
     moments: dict[str, Parts] = {
-        "texts are scored": {**held, "activations": _LOGITS * logits},
+        "texts are scored": {**held, "activations": _LOGITS[precision] * _logits(shape, batch)},
         "answers are generated": {
             **held,
             "rounded weights": HALF * shape.matrices if precision == "bf16" else 0,

@@ -49,7 +49,7 @@ _LONGEST = 1.6
 _SCAN = 8  # points of a search at matched retention before its bisection
 # Seconds that a pass through one block takes at least (some fifty kernels), and until a job
 # computes (imports, data); bytes a second of a disk.
-_LAUNCH, _START, _DISK = 4e-4, 30, 1e9
+_LAUNCH, _START, _DISK = 4e-4, 8, 1e9
 
 
 @dataclass(frozen=True)

@@ -104,21 +104,21 @@ class Shape:
             vectors = self.layers * 2 * d + d
         return self.matrices + vectors + (0 if self.tied else self.embedding)
 
-    def kept(self, precision: str) -> int:
+    def kept(self, precision: str) -> float:
         """Bytes that the graph of a block keeps for the backward pass, per token.
 
-        Counted in what autograd saves of transformers' blocks: the residual stream and the norms in
-        float32, inputs of matrix products in the precision that they are computed in (a copy for
-        each product), and what the activation function keeps.
+        As measured of transformers' blocks: the residual stream and what norms and rotations keep,
+        in float32; inputs of matrix products, in the precision that they are computed in and with
+        a copy for each product where they are rounded; and what the activation function keeps.
         """
         d, k, f = self.hidden, self.keys, self.intermediate
         if self.architecture == "phi":
             if precision == "float32":
-                return 4 * (4 * d + 2 * k + 5 * f)
-            return 4 * d + 2 * (4 * d + 2 * d + 2 * k + 5 * f)
+                return 4 * (5.5 * d + 2 * k + 5 * f)
+            return 4 * 2.5 * d + 2 * (6 * d + 2 * k + 5 * f)
         if precision == "float32":
-            return 4 * (8 * d + 2 * k + 4 * f)
-        return 4 * 4 * d + 2 * (3 * d + 2 * d + 2 * d + 2 * k + 4 * f)
+            return 4 * (9 * d + 2 * k + 4 * f)
+        return 4 * 5.5 * d + 2 * (7 * d + 2 * k + 4 * f)
 
 
 def shape_of(entry: Mapping[str, Any], where: str, downloaded: Path | None = None) -> Shape:

@@ -80,10 +80,10 @@ def gradient_norms(model: PreTrainedModel, examples: Sequence[Example]) -> list[
     norms, progress = [], Progress("gradient norms of rows", len(examples))
     for done, example in enumerate(examples, start=1):
         batch = collate([example]).to(input_device(model))
+        model.zero_grad(set_to_none=True)  # before the pass, beside which it would have to fit
         with torch.enable_grad():
             logp = log_probabilities(forward(model, batch).logits, batch)[0]
             count = (next_tokens(batch) != IGNORED).sum()
-            model.zero_grad(set_to_none=True)
             (-logp.sum() / count).backward()
         of_parameters = [p.grad.norm().cpu() for p in model.parameters() if p.grad is not None]
         norms.append(torch.stack(of_parameters).double().mean().item())
