@@ -18,7 +18,7 @@ from geffect.data.encoding import Example
 from geffect.errors import LossError
 from geffect.losses import registry
 from geffect.losses.loss import PADDED_LENGTH, RISK, Loss, objective, regularizer
-from geffect.losses.view import View, with_reference
+from geffect.losses.view import View, view, with_reference
 
 SPECS = declarations()
 IDS = [f"{spec.kind}-{spec.name}" for spec in SPECS]
@@ -671,17 +671,13 @@ def test_hyper_parameters_are_exactly_those_declared():
         regularizer("nll", positions="all")
 
 
-def test_half_precision_logits_are_raised_to_float32(tiny_model, random_examples):
-    model = tiny_model(dtype=torch.bfloat16)
-    seen = RISK.view(model, collate(random_examples(2)))
-    assert seen.logits.dtype == torch.bfloat16 and seen.logp.dtype == torch.float32
-
-
-def test_kl_of_half_precision_logits_is_computed_in_float32(rng):
-    halves = [torch.from_numpy(3 * rng.normal(size=(2, 3, 61))).bfloat16() for _ in range(2)]
-    mask = torch.ones(2, 3, dtype=torch.bool)
-    p, q = (logits.double().log_softmax(dim=-1) for logits in halves)
-    seen = View(mask, torch.zeros(2, 3), logits=halves[0], logits_ref=halves[1])
+def test_what_half_precision_computes_comes_in_float32(tiny_model, random_examples):
+    model, original = (tiny_model(dtype=torch.bfloat16) for _ in range(2))
+    needs = {"reference_logits", "reference_hidden_states", "hidden_states"}
+    seen = view(model, collate(random_examples(2)), needs, layer=1, original=original)
+    for found in (seen.logits, seen.logits_ref, seen.hidden, seen.hidden_ref, seen.logp):
+        assert found.dtype == torch.float32
+    p, q = (x.double().log_softmax(-1) for x in (seen.logits, seen.logits_ref))
     found = regularizer("kl").values(seen)
     assert found.dtype == torch.float32
     torch.testing.assert_close(

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from geffect.data.batches import IGNORED, Batch
 from geffect.losses.registry import ORIGINAL_NEEDS
-from geffect.models.compute import autocast, input_device, raised
+from geffect.models.compute import autocast, raised
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,14 @@ class View:
     @property
     def distribution(self) -> Tensor:
         """log p(v | x, y_<i; θ) of every token v: [B, T, V]."""
-        return _log_softmax(self.logits)
+        assert self.logits is not None
+        return self.logits.log_softmax(dim=-1)
 
     @property
     def distribution_ref(self) -> Tensor:
         """The same under the original model (need `reference_logits`): [B, T, V]."""
-        return _log_softmax(self.logits_ref)
+        assert self.logits_ref is not None
+        return self.logits_ref.log_softmax(dim=-1)
 
     def over_tokens(self, values: Tensor) -> Tensor:
         """The sum of per-token values [B, T] over all label tokens: a scalar."""
@@ -62,11 +64,6 @@ class View:
     def per_sample(self, values: Tensor) -> Tensor:
         """Sums per-token values [B, T] over each sample's label tokens: [B]."""
         return values.masked_fill(~self.mask, 0).sum(dim=1)
-
-
-def _log_softmax(logits: Tensor | None) -> Tensor:
-    assert logits is not None
-    return logits.log_softmax(dim=-1)
 
 
 def next_tokens(batch: Batch) -> Tensor:
@@ -93,7 +90,7 @@ def forward(model: PreTrainedModel, batch: Batch, hidden_states: bool = False) -
 
     It is computed, and comes, in the precision that is in force (`models.compute`).
     """
-    with autocast(input_device(model)):
+    with autocast(batch.input_ids.device):
         return model(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
