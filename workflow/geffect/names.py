@@ -46,3 +46,6 @@ ATTACKS = ("loss", "zlib", "min_k", "min_k_plus_plus", "gradient_norm", "referen
 
 PRECISIONS = ("float32", "bf16")
 """In which a model's forward passes compute."""
+
+OFFLOADED = ("shares", "measurement", "optimizer")
+"""What can rest in the machine's memory instead of the card's (`models.offload`)."""

@@ -18,8 +18,10 @@ from geffect.data.encoding import Example
 from geffect.effects.measurement import Measurement
 from geffect.evaluation.passes import generate, gradient_norms, score
 from geffect.losses.loss import Loss
-from geffect.models import scratch
-from geffect.models.compute import computing_in
+from geffect.models import offload, scratch
+from geffect.models.compute import computing_in, frozen
+from geffect.models.offload import Parked, offloading
+from geffect.names import OFFLOADED
 from geffect.training.loop import train
 
 TOLERANCE = 0.1
@@ -35,7 +37,7 @@ class Held(TorchDispatchMode):
     def __init__(self, *there):
         super().__init__()
         self.now = self.greatest = 0
-        self.known = {}
+        self.known, self.elsewhere = {}, False
         for tensor in there:
             self.note(tensor)
 
@@ -51,20 +53,31 @@ class Held(TorchDispatchMode):
         key = storage._cdata
         if key in self.known or not storage.nbytes():
             return
-        size = self.known[key] = storage.nbytes()
+        size = self.known[key] = 0 if self.elsewhere else storage.nbytes()
         self.now += size
         self.greatest = max(self.greatest, self.now)
-        weakref.finalize(storage, self._gone, key, size)
+        weakref.finalize(storage, self._gone, key)
 
-    def _gone(self, key, size):
-        self.now -= size
-        self.known.pop(key, None)
+    def _gone(self, key):
+        self.now -= self.known.pop(key, 0)
+
+    def lowered(self, tensor, lowered=offload.lowered):
+        """As the true one, but what it returns does not count: it is in the machine's memory."""
+        self.elsewhere = True
+        try:
+            return lowered(tensor)
+        finally:
+            self.elsewhere = False
 
 
 def held(model, run, there=()):
     """The greatest number of bytes while something runs, `there` being held all the time."""
     gc.collect()
-    with Held(*model.parameters(), *model.buffers(), *there) as counted:
+    with (
+        Held(*model.parameters(), *model.buffers(), *there) as counted,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(offload, "lowered", counted.lowered)
         run()
     return counted.greatest
 
@@ -122,7 +135,7 @@ def trained(model, rows):
         losses = {"objective": Loss.load("objective", "ga", {})}
         there = []
         if regularizer is not None:
-            original = copy.deepcopy(model)
+            original = frozen(copy.deepcopy(model))
             losses["regularizer"] = Loss.load("regularizer", regularizer, {}).bind(original)
             there = list(original.parameters()) if regularizer == "kl" else []
         visits = {"objective": lambda step: forget, "regularizer": lambda step: retain}
@@ -157,21 +170,30 @@ def test_training_without_anybody_who_looks(precision, checkpointing, size, shap
 
 @pytest.mark.parametrize("regularizer", ["nll", "kl"])
 @pytest.mark.parametrize("decay", [0.0, 0.01])
-def test_training_with_a_regularizer(regularizer, decay, shape, trained):
+@pytest.mark.parametrize(
+    ("precision", "parts"),
+    [("float32", ()), ("bf16", ["shares"]), ("float32", ["optimizer"]), ("bf16", OFFLOADED)],
+)
+def test_training_with_a_regularizer(regularizer, decay, precision, parts, shape, trained):
     settings = dataclasses.replace(SETTINGS, weight_decay=decay)
-    measured = trained(settings, regularizer, Nobody())
+    with computing_in(precision), offloading(*parts):
+        measured = trained(settings, regularizer, Nobody())
     kl = regularizer == "kl"
-    losses = Losses(regularizer=True, original=kl, kl=kl, decay=decay > 0)
-    moments = memory.training(shape, "float32", batch_of(2), losses)
+    losses = Losses(True, original=kl, kl=kl, decay=decay > 0, offload=frozenset(parts))
+    moments = memory.training(shape, precision, batch_of(2), losses)
     assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)
 
 
 @pytest.mark.parametrize("change", ["trapezoid", "simpson"])
 @pytest.mark.parametrize(("against", "in_run"), [(None, False), ("kl", False), ("kl", True)])
-def test_measuring(change, against, in_run, cell_of, tiny):
+@pytest.mark.parametrize(
+    ("precision", "parts"), [("float32", ()), ("float32", OFFLOADED), ("bf16", OFFLOADED)]
+)
+def test_measuring(change, against, in_run, precision, parts, cell_of, tiny):
     model, shape = tiny
     cell = cell_of("npo", against)
-    original = copy.deepcopy(model)
+    with computing_in(precision):
+        original = frozen(copy.deepcopy(model))
     draws = cell.draw(shape.hidden)
     found = Measurement(cell, draws, {}, cell.held_out, 3, change=change)
     width = max(len(e) for examples in found.examples.values() for e in examples)
@@ -180,7 +202,10 @@ def test_measuring(change, against, in_run, cell_of, tiny):
         shares = {"regularizer": {n: torch.zeros_like(p) for n, p in model.named_parameters()}}
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     there = [t for share in shares.values() for t in share.values()]
-    if in_run:
+    if parts:
+        shares = {term: Parked(share) for term, share in shares.items()}
+        there = []
+    elif in_run:
         for p in model.parameters():
             p.grad = torch.ones_like(p)
         optimizer.step()
@@ -195,11 +220,12 @@ def test_measuring(change, against, in_run, cell_of, tiny):
         for step in range(3):
             found.at(model, step, shares if step else {})
 
-    measured = held(model, measure, there)
+    with computing_in(precision), offloading(*parts):
+        measured = held(model, measure, there)
     kl = against is not None
-    losses = Losses(regularizer=kl, original=kl, kl=kl)
+    losses = Losses(regularizer=kl, original=kl, kl=kl, offload=frozenset(parts))
     batch = Batch(3, width, width)
-    moments = memory.measurement(shape, "float32", batch, losses, in_run, kl, change == "simpson")
+    moments = memory.measurement(shape, precision, batch, losses, in_run, kl, change == "simpson")
     assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)
 
 

@@ -153,7 +153,11 @@ class Config:
         """Arguments of `models.compute.prepare` for the jobs of a model."""
         entry = self.model(model)
         usual = "bf16" if entry["source"] == "hub" else "float32"
-        return {**self.raw["compute"], "precision": entry.get("precision", usual)}
+        return {
+            **self.raw["compute"],
+            "precision": entry.get("precision", usual),
+            "offload": entry.get("offload", []),
+        }
 
     def template(self, model: str) -> dict:
         """Arguments of `Template` for a model."""

@@ -26,6 +26,8 @@ _LOGITS = {"float32": 4.0, "bf16": 4.5}
 _LOGITS_KL, _LOGITS_ALONG = 8.0, 3.0
 _AGAIN = 1.3
 """A block that is computed again and the gradients of what it keeps, as a multiple of that."""
+_PASSING = 4
+"""Copies of a parameter that are made to predict a change of risk: of weights and gradients."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Losses:
         kl: whether a loss needs θ_o's logits.
         decay: whether there is weight decay.
         watched: whether a measurement asks which term moved the weights (unlearning).
+        offload: what rests in the machine's memory (`models.offload`).
     """
 
     regularizer: bool = False
@@ -60,11 +63,13 @@ class Losses:
     kl: bool = False
     decay: bool = False
     watched: bool = True
+    offload: frozenset[str] = frozenset()
 
     @property
     def shares(self) -> int:
-        """Shares of the displacement that are kept."""
-        return (self.regularizer + self.decay) if self.watched else 0
+        """Shares of the displacement that are kept on the card."""
+        asked = self.watched and "shares" not in self.offload
+        return (self.regularizer + self.decay) if asked else 0
 
 
 def total(parts: Parts) -> float:
@@ -111,7 +116,8 @@ def training(
     micro_batches: int = 2,
 ) -> dict[str, Parts]:
     """The moments of a step of training: moment -> parts."""
-    held, several = _held(shape, losses), 1 + losses.regularizer
+    held = _held(shape, precision, losses)
+    several = 1 + (losses.regularizer and "shares" not in losses.offload)
     one = FULL * shape.parameters
     # From the second micro-batch on there are gradients to which others are added; the last one to
     # come is the embedding's.
@@ -124,15 +130,21 @@ def training(
     }
 
 
-def _held(shape: Shape, losses: Losses) -> dict[str, float]:
+def _held(shape: Shape, precision: str, losses: Losses) -> dict[str, float]:
     one = FULL * shape.parameters
-    moment = losses.regularizer and losses.watched
+    moment = losses.regularizer and losses.shares > 0
     return {
         "weights": one,
-        "original model": one * losses.original,
-        "optimiser": 2 * one,
+        "original model": original(shape, precision) * losses.original,
+        "optimiser": 0 if "optimizer" in losses.offload else 2 * one,
         "shares": one * (losses.shares + moment),
     }
+
+
+def original(shape: Shape, precision: str) -> float:
+    """Bytes of a θ_o that stays (`models.compute.frozen`)."""
+    rounded = shape.linear if precision == "bf16" else 0
+    return FULL * (shape.parameters - rounded) + HALF * rounded
 
 
 def measurement(
@@ -153,45 +165,50 @@ def measurement(
         tables: whether instances or tokens are measured.
     """
     one = FULL * shape.parameters
-    held: dict[str, float] = {"weights": one, "original model": one * losses.original}
-    if in_run:
-        held = _held(shape, losses)
-    else:
-        held["shares"] = one * losses.shares
+    held = _held(shape, precision, losses)
+    if not in_run:
+        kept_beside = ("weights", "original model")
+        held = {**{n: held[n] for n in kept_beside}, "shares": one * losses.shares}
+    parked = "measurement" in losses.offload
     kept = activations(shape, precision, batch, kl=losses.kl)
-    last = {"previous step": one, "directions": 2 * one}
+    # Where everything is parked but the gradient that is being computed, tensors still pass by.
+    here = 0 if parked else one
+    last = {"previous step": here, "directions": 2 * here}
     passing = FULL * shape.embedding
+    terms = one + several_terms * here
     moments: dict[str, Parts] = {
         "changes of risk": {
             **held,
-            "previous step": 3 * one,
-            "directions": 2 * one,
-            "weights of this step": one,
+            "previous step": 3 * here,
+            "directions": 2 * here,
+            "in passing": _PASSING * passing,
         },
         "gradients of risks begin": {
             **held,
-            "previous step": 3 * one,
-            "gradients": 2 * one,
+            "previous step": 3 * here,
+            "gradients": one + here,
             **kept,
         },
-        "gradients of terms end": {
-            **held,
-            **last,
-            "gradients": (1 + several_terms) * one,
-            "in passing": passing,
-        },
-        "gradients of terms begin": {
-            **held,
-            **last,
-            "gradients": (1 + several_terms) * one,
-            **kept,
-        },
+        "gradients of terms end": {**held, **last, "gradients": terms, "in passing": passing},
+        "gradients of terms begin": {**held, **last, "gradients": terms, **kept},
     }
     if simpson:
-        moments["half-way"] = {**moments["changes of risk"], "gradients": 2 * one, **kept}
+        moments["half-way"] = {
+            **moments["changes of risk"],
+            "weights of this step": here,
+            "gradients": one + here,
+            **kept,
+        }
     if tables:
+        rounded = shape.linear if parked and precision == "bf16" else 0
+        last["directions"] = directions * (one - (FULL - HALF) * rounded)
         along = (1 + directions) * _LOGITS_ALONG * _logits(shape, batch)
-        moments["tokens"] = {**held, **last, "activations": along}
+        moments["tokens"] = {
+            **held,
+            **last,
+            "rounded weights": HALF * rounded,
+            "activations": along,
+        }
         moments["instances"] = {**held, **last, **kept}
     return moments
 

@@ -94,6 +94,11 @@ class Shape:
         return self.layers * (2 * d * d + 2 * d * self.keys + mlp) + self.embedding
 
     @property
+    def linear(self) -> int:
+        """Parameters of linear layers that nothing else uses (`models.compute.halved`)."""
+        return self.matrices - (self.embedding if self.tied else 0)
+
+    @property
     def parameters(self) -> int:
         """All parameters."""
         d, f = self.hidden, self.intermediate

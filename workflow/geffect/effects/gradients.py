@@ -1,7 +1,9 @@
 """Exact gradients over whole data sets, one backward pass each, and their products in float64."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,9 +14,10 @@ from geffect.data.encoding import Example
 from geffect.errors import DataError, NotFiniteError
 from geffect.losses.loss import Loss
 from geffect.losses.view import View
+from geffect.models.offload import Parked, Summed, parked
 from geffect.names import COMBINED, COMPONENTS, OBJECTIVE, REGULARIZER, TOTAL
 
-Gradient = dict[str, torch.Tensor]
+Gradient = Mapping[str, torch.Tensor]
 """Parameter -> its gradient, or a direction in parameter space."""
 
 Components = Mapping[str, tuple[str, int | None]]
@@ -25,24 +28,36 @@ class Directions(Mapping[str, Gradient]):
     """Named directions in parameter space, which a pass takes all at once.
 
     Args:
-        given: name -> a tensor for every parameter. They are moved, not copied: the given mappings
-            are left with views of `stacked`.
+        given: name -> a tensor for every parameter. They are moved, not copied: given dictionaries
+            are left with views of `stacked`. Parked ones stay as they are.
+        half: parameters of which bfloat16 copies are enough, since autocast rounds whatever stands
+            in their place; only parked directions are copied.
 
     Attributes:
         stacked: parameter -> its tensors in all directions [K, ...].
+        half: those of them that are in bfloat16.
 
     Raises:
         NotFiniteError: a direction is not finite.
     """
 
-    def __init__(self, given: Mapping[str, Gradient]):
+    def __init__(self, given: Mapping[str, Gradient], half: Set[str] = frozenset()):
+        copied = any(isinstance(direction, Parked) for direction in given.values())
+        self.half = half if copied else frozenset()
         for name, direction in given.items():
             check_finite(direction, f"direction {name!r}")
-        self._given, self.stacked = dict(given), {}
+        self.stacked: dict[str, torch.Tensor] = {}
+        self._given: dict[str, dict[str, torch.Tensor]] = {
+            name: {} if copied else cast(dict, direction) for name, direction in given.items()
+        }
         for parameter in next(iter(given.values()), ()):
-            self.stacked[parameter] = torch.stack([d[parameter] for d in given.values()])
-            for k, direction in enumerate(given.values()):
-                direction[parameter] = self.stacked[parameter][k]
+            tensors = [
+                d[parameter].bfloat16() if parameter in self.half else d[parameter]
+                for d in given.values()
+            ]
+            self.stacked[parameter] = torch.stack(tensors)
+            for k, views in enumerate(self._given.values()):
+                views[parameter] = self.stacked[parameter][k]
 
     def __getitem__(self, name: str) -> Gradient:
         return self._given[name]
@@ -92,7 +107,7 @@ def gradient(
     examples: Sequence[Example],
     micro_batch_size: int,
     what: str = "data set",
-) -> tuple[float, Gradient]:
+) -> tuple[float, dict[str, torch.Tensor]]:
     """The value and exact gradient of a loss's mean over all examples, without its coefficient.
 
     `model` is in eval mode; gradients come in its dtype, parameters that the loss does not reach
@@ -111,7 +126,7 @@ def gradient_over(
     batches: Sequence[Batch],
     what: str = "data set",
     look: Callable[[Batch, View], None] | None = None,
-) -> tuple[float, Gradient]:
+) -> tuple[float, dict[str, torch.Tensor]]:
     """`gradient` over given batches (`data_batches`); `look` is shown each of them in its turn."""
     count = sum(loss.count(batch) for batch in batches)
     model.zero_grad(set_to_none=True)
@@ -142,14 +157,9 @@ def check_finite(gradient: Gradient, what: str) -> None:
             raise NotFiniteError(f"{what} of {name} is not finite")
 
 
-def scale(gradient: Gradient, coefficient: float) -> Gradient:
+def scale(gradient: dict[str, torch.Tensor], coefficient: float) -> dict[str, torch.Tensor]:
     """coefficient · gradient, in place."""
     return {name: g if coefficient == 1 else g.mul_(coefficient) for name, g in gradient.items()}
-
-
-def add(a: Gradient, b: Gradient) -> Gradient:
-    """a + b, in the place of a."""
-    return {name: g.add_(b[name]) for name, g in a.items()}
 
 
 def places(components: Components) -> list[str]:
@@ -174,37 +184,57 @@ def dots(a: Gradient, b: Gradient, components: Components) -> dict[str, float]:
 
     The total is the sum of the five components.
     """
-    result = dict.fromkeys(places(components), 0.0)
+    return dot_products([a], [b], components)[0][0]
+
+
+def dot_products(
+    lefts: Sequence[Gradient], rights: Sequence[Gradient], components: Components
+) -> list[list[dict[str, float]]]:
+    """The `dots` of each of some gradients with each of others.
+
+    Parameter by parameter, so that what is parked, or computed when read, is read once and is never
+    there as a whole.
+    """
+    results = [[dict.fromkeys(places(components), 0.0) for _ in rights] for _ in lefts]
     for name, (component, block) in components.items():
-        dot = dot64(a[name], b[name])
-        result[component] += dot
-        if block is not None:
-            result[f"layer.{block}"] += dot
-    result[TOTAL] = math.fsum(result[component] for component in COMPONENTS)
-    return result
+        beside = [right[name] for right in rights]
+        read = {id(right): tensor for right, tensor in zip(rights, beside, strict=True)}
+        for row, left in zip(results, lefts, strict=True):
+            tensor = read[id(left)] if id(left) in read else left[name]
+            for result, other in zip(row, beside, strict=True):
+                dot = dot64(tensor, other)
+                result[component] += dot
+                if block is not None:
+                    result[f"layer.{block}"] += dot
+    for result in itertools.chain.from_iterable(results):
+        result[TOTAL] = math.fsum(result[component] for component in COMPONENTS)
+    return results
 
 
 def norms(gradient: Gradient, components: Components) -> dict[str, float]:
     """The norm of a gradient in each of `places`."""
-    return {place: math.sqrt(s) for place, s in dots(gradient, gradient, components).items()}
+    return _roots(dots(gradient, gradient, components))
 
 
-def compare(
-    loss: Gradient,
-    risk: Gradient,
-    components: Components,
-    norm_loss: Mapping[str, float] | None = None,
-    norm_risk: Mapping[str, float] | None = None,
-) -> list[dict]:
+def _roots(squares: Mapping[str, float]) -> dict[str, float]:
+    return {place: math.sqrt(square) for place, square in squares.items()}
+
+
+def compare(loss: Gradient, risk: Gradient, components: Components) -> list[dict]:
     """The G-effect of a loss on a risk, a row per component.
 
     Columns: `component`, `geffect` (nats per unit of squared parameter), `cosine` (nan where a
-    norm is zero), `norm_loss`, `norm_risk`; the norms may be given where they are known.
+    norm is zero), `norm_loss`, `norm_risk`.
     """
-    norm_loss = norms(loss, components) if norm_loss is None else norm_loss
-    norm_risk = norms(risk, components) if norm_risk is None else norm_risk
+    products = dots(loss, risk, components)
+    return _compared(products, norms(loss, components), norms(risk, components))
+
+
+def _compared(
+    products: Mapping[str, float], norm_loss: Mapping[str, float], norm_risk: Mapping[str, float]
+) -> list[dict]:
     rows = []
-    for component, value in dots(loss, risk, components).items():
+    for component, value in products.items():
         product = norm_loss[component] * norm_risk[component]
         rows.append(
             {
@@ -220,7 +250,7 @@ def compare(
 
 def effect_rows(
     coefficients: Mapping[str, float],
-    exact: Callable[[str], Gradient],
+    exact: Callable[[str], dict[str, torch.Tensor]],
     risks: Mapping[str, Gradient],
     components: Components,
 ) -> list[dict]:
@@ -239,21 +269,26 @@ def effect_rows(
     norms_risk = {name: norms(risk, components) for name, risk in risks.items()}
 
     def rows_of(name: str, loss: Gradient) -> list[dict]:
-        norm_loss = norms(loss, components)
+        squares, *products = dot_products([loss, *risks.values()], [loss], components)
+        norm_loss = _roots(squares[0])
         return [
             {"term": name, "dataset": dataset, **row}
-            for dataset, risk in risks.items()
-            for row in compare(loss, risk, components, norm_loss, norms_risk[dataset])
+            for dataset, (product,) in zip(risks, products, strict=True)
+            for row in _compared(product, norm_loss, norms_risk[dataset])
         ]
 
     rows: list[dict] = []
-    combined: Gradient | None = None
+    combined: list[dict] = []
+    objective: Gradient = {}
     for name, coefficient in coefficients.items():
         loss = scale(exact(name), coefficient)
-        rows += rows_of(name, loss)
-        if name in (OBJECTIVE, REGULARIZER):
-            combined = loss if combined is None else add(combined, loss)
-    if len(coefficients) == 1:
-        return rows + [row | {"term": COMBINED} for row in rows]
-    assert combined is not None
-    return rows + rows_of(COMBINED, combined)
+        added = rows_of(name, loss)
+        if name == OBJECTIVE:
+            combined = [row | {"term": COMBINED} for row in added]
+            objective = parked("measurement", loss) if REGULARIZER in coefficients else {}
+        elif name == REGULARIZER:
+            combined = rows_of(COMBINED, Summed(objective, loss))
+            objective = {}
+        rows += added
+        del loss
+    return rows + combined

@@ -1,14 +1,16 @@
 """G-effects along a cell's run, as the tables that it leaves behind.
 
 Memory, in units of the model's size in its own dtype: the model, θ_o where KL or RR look at it,
-∇R(D_u) and ∇R(D_r), and on top of these at most 4: for the change of risk the weights, the
-displacement and both risk gradients of the step before, and 1 for each share of the displacement.
+∇R(D_u) and ∇R(D_r), and on top of these at most 3: for the change of risk the weights and both risk
+gradients of the step before; and 1 for each share of the displacement. Where the measurement is
+offloaded (`models.offload`), all gradients but the one that is being computed are parked, and the
+passes of instances and tokens take directions in the type in which matrix products read them.
 Reference log-probabilities are computed once, at the first step, which is θ_o.
 """
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -28,7 +30,7 @@ from geffect.effects.gradients import (
     Directions,
     Gradient,
     data_batches,
-    dots,
+    dot_products,
     effect_rows,
     gradient_over,
     numbered,
@@ -41,8 +43,9 @@ from geffect.errors import ModelError, NotFiniteError
 from geffect.losses.loss import RISK, Loss
 from geffect.losses.view import View, with_reference
 from geffect.models.components import component_map
-from geffect.models.compute import input_device
-from geffect.models.folder import load_model
+from geffect.models.compute import halved, input_device
+from geffect.models.folder import load_model, load_original
+from geffect.models.offload import Summed, parked
 from geffect.names import (
     EFFECT_DATASETS,
     OBJECTIVE,
@@ -223,7 +226,6 @@ class Measurement:
         values, gradients = self._risks(model, f"step {step}", self.trajectory)
         if self.trajectory is not None:
             self._keep("trajectory", step, self.trajectory.table(model))
-        directions = Directions({n: gradients[n] for n in values if not math.isnan(values[n])})
         self._changes(model, step, values, gradients, components, moved)
         effects = effect_rows(
             self.coefficients,
@@ -232,6 +234,12 @@ class Measurement:
             components,
         )
         self._keep("geffect", step, pd.DataFrame(effects))
+        if not (self.instances or self.tokens):
+            return
+        directions = Directions(
+            {name: gradients[name] for name in values if not math.isnan(values[name])},
+            halved(model),
+        )
         looks_at_refusals = self.trains_on_refusals or self.pairs_refusals
         weighted = None if looks_at_refusals else self.losses[OBJECTIVE]
         if self.instances:
@@ -262,7 +270,7 @@ class Measurement:
             name: [part.reset_index(drop=True) for _, part in table.groupby("step", sort=False)]
             for name, table in state.items()
         }
-        self.previous = (*self._risks(model, "resumed"), _weights(model))
+        self.previous = (*self._risks(model, "resumed"), parked("measurement", _weights(model)))
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables without the cell's keys, by file name; all have `step`.
@@ -300,9 +308,13 @@ class Measurement:
     def _risks(
         self, model: PreTrainedModel, where: str, onlooker: Onlooker | None = None
     ) -> tuple[dict[str, float], dict[str, Gradient]]:
-        risks = {name: self._exact(model, name, where, onlooker) for name in EFFECT_DATASETS}
-        values = {name: value for name, (value, _) in risks.items()}
-        return values, {name: gradient for name, (_, gradient) in risks.items()}
+        values: dict[str, float] = {}
+        gradients: dict[str, Gradient] = {}
+        for name in EFFECT_DATASETS:
+            values[name], gradient = self._exact(model, name, where, onlooker)
+            gradients[name] = parked("measurement", gradient)
+            del gradient
+        return values, gradients
 
     def _exact(
         self,
@@ -311,7 +323,7 @@ class Measurement:
         where: str,
         onlooker: Onlooker | None = None,
         step: int | None = None,
-    ) -> tuple[float, Gradient]:
+    ) -> tuple[float, dict[str, torch.Tensor]]:
         batches, what = self.batches[name], f"term {name!r}"
         numbers = (rows for rows, _ in numbered(self.examples[name], batches))
 
@@ -342,22 +354,19 @@ class Measurement:
         components: Components,
         moved: Mapping[str, Gradient],
     ) -> None:
-        weights = _weights(model)
         if self.previous is not None:
             before, old_gradients, old_weights = self.previous
             path = [old_gradients, gradients]
             if self.simpson:
-                path.insert(1, self._middle(model, old_weights, weights))
-            # In the place of the old weights, for want of memory.
-            whole = {n: torch.sub(weights[n], old, out=old) for n, old in old_weights.items()}
-            shares = {name: _like(share, whole) for name, share in moved.items()}
-            frames = []
-            for dataset in EFFECT_DATASETS:
-                change = values[dataset] - before[dataset]
-                frames += _attributed(
-                    dataset, [at[dataset] for at in path], whole, shares, change, components
-                )
-            rows = pd.DataFrame(frames)
+                path.insert(1, self._middle(model, old_weights))
+            weights = {name: p.detach() for name, p in model.named_parameters()}
+            changes = {name: values[name] - before[name] for name in EFFECT_DATASETS}
+            shares = {name: _Share(share, weights) for name, share in moved.items()}
+            whole = Summed(weights, old_weights, -1)
+            rows = pd.DataFrame(_attributed(path, whole, shares, changes, components))
+            # For want of memory they go before those of this step come.
+            self.previous = None
+            del path, old_gradients, old_weights, whole
             last = self.parts["risk"][-1]
             keys = ["term", "dataset", "component"]
             known = last.set_index(["dataset", "component"])["risk"]
@@ -366,7 +375,7 @@ class Measurement:
             ]
             rows.insert(0, "step", last["step"].iloc[0])
             self.parts["risk"][-1] = rows[["step", *keys, *CHANGE_COLUMNS]]
-        self.previous = (values, gradients, weights)
+        self.previous = (values, gradients, parked("measurement", _weights(model)))
         rows = pd.DataFrame(
             [
                 (OBJECTIVE, name, place, values[name] if place == TOTAL else math.nan)
@@ -378,10 +387,9 @@ class Measurement:
         rows = rows.assign(predicted_change=math.nan, measured_change=math.nan)
         self._keep("risk", step, rows)
 
-    def _middle(
-        self, model: PreTrainedModel, start: Gradient, end: Gradient
-    ) -> dict[str, Gradient]:
-        """The gradients of both risks half-way between two sets of weights, `end` the model's."""
+    def _middle(self, model: PreTrainedModel, start: Gradient) -> dict[str, Gradient]:
+        """The gradients of both risks half-way between given weights and the model's."""
+        end = parked("measurement", _weights(model))
         try:
             with torch.no_grad():
                 for name, parameter in model.named_parameters():
@@ -398,38 +406,61 @@ def _insert_after(table: pd.DataFrame, column: str, name: str, values: Mapping) 
     table.insert(table.columns.get_loc(column) + 1, name, table[column].map(values))
 
 
-def _like(share: Gradient, whole: Gradient) -> Gradient:
-    """A share with a tensor for every parameter, where the displacement has its own."""
-    return {
-        name: share[name].to(w) if name in share else torch.zeros_like(w)
-        for name, w in whole.items()
-    }
+class _Share(Mapping[str, torch.Tensor]):
+    """A share with a tensor for every parameter, where the weights have theirs, made when read."""
+
+    def __init__(self, share: Gradient, weights: Gradient):
+        self.share, self.weights = share, weights
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        weight = self.weights[name]
+        return self.share[name].to(weight) if name in self.share else torch.zeros_like(weight)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.weights)
+
+    def __len__(self) -> int:
+        return len(self.weights)
 
 
 def _attributed(
-    dataset: str,
-    path: Sequence[Gradient],
+    path: Sequence[Mapping[str, Gradient]],
     whole: Gradient,
     shares: Mapping[str, Gradient],
-    change: float,
+    changes: Mapping[str, float],
     components: Components,
 ) -> list[dict]:
-    """The change of a risk along a straight path, by share of the displacement and component.
+    """The changes of both risks along a straight path, by share of the displacement and component.
 
     The integral of ∇R · dθ by the trapezoid rule (gradients at both ends), or by Simpson's rule
     (and in the middle). What the shares leave of the whole displacement counts for the objective.
     """
     factors = {2: (1 / 2, 1 / 2), 3: (1 / 6, 4 / 6, 1 / 6)}[len(path)]
+    gradients = [at[dataset] for dataset in changes for at in path]
+    products = iter(dot_products(gradients, [whole, *shares.values()], components))
+    rows: list[dict] = []
+    for dataset, change in changes.items():
+        along = [next(products) for _ in path]
+        integrals = [
+            {
+                place: math.fsum(f * p[place] for f, p in zip(factors, products_of, strict=True))
+                for place in products_of[0]
+            }
+            for products_of in zip(*along, strict=True)
+        ]
+        rows += _split(dataset, integrals[0], dict(zip(shares, integrals[1:], strict=True)), change)
+    return rows
 
-    def integral(displacement: Gradient) -> dict[str, float]:
-        products = [dots(gradient, displacement, components) for gradient in path]
-        pairs = list(zip(factors, products, strict=True))
-        return {place: math.fsum(f * p[place] for f, p in pairs) for place in products[0]}
 
-    predicted = {term: integral(share) for term, share in shares.items()}
+def _split(
+    dataset: str,
+    whole: Mapping[str, float],
+    predicted: Mapping[str, Mapping[str, float]],
+    change: float,
+) -> list[dict]:
     rest = {
         place: math.fsum([value, *(-share[place] for share in predicted.values())])
-        for place, value in integral(whole).items()
+        for place, value in whole.items()
     }
     rows = [
         {
@@ -487,7 +518,7 @@ def _layout(model: PreTrainedModel) -> dict[str, torch.Size]:
     return {name: p.shape for name, p in model.named_parameters()}
 
 
-def _weights(model: PreTrainedModel) -> Gradient:
+def _weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 
@@ -506,7 +537,8 @@ def measure_checkpoints(
         ModelError: a folder holds no model, or one of another run.
     """
     model = load_model(checkpoints[0][1], device)
-    measurement.begin(model, model if measurement.looks_at_original else None)
+    looked_at = measurement.looks_at_original
+    measurement.begin(model, load_original(checkpoints[0][1], device) if looked_at else None)
     progress = Progress(what, len(checkpoints))
     for done, (step, folder) in enumerate(checkpoints, start=1):
         if done > 1:

@@ -29,7 +29,11 @@ def derivatives(
     if not directions:
         with torch.no_grad():
             return function(model), {}
-    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    # In one type with its tangent, as forward mode wants it; autocast would round it anyway.
+    parameters = {
+        name: p.detach().bfloat16() if name in directions.half else p.detach()
+        for name, p in model.named_parameters()
+    }
     tangents = {name: directions.stacked[name].to(p.dtype) for name, p in parameters.items()}
 
     def of(values: dict[str, Tensor]) -> Tensor:

@@ -2,21 +2,27 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import cast
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from geffect.errors import ModelError
+from geffect.models import offload as _offload
 from geffect.names import PRECISIONS
 
 _precision = "float32"
 
 
 def prepare(
-    device: str = "auto", threads: int = 1, precision: str = "float32", tf32: bool = False
+    device: str = "auto",
+    threads: int = 1,
+    precision: str = "float32",
+    tf32: bool = False,
+    offload: Sequence[str] = (),
 ) -> torch.device:
     """Fixes everything that numbers depend on besides the data, and returns the device.
 
@@ -28,15 +34,17 @@ def prepare(
         threads: the number of threads on the CPU.
         precision: of every forward pass from now on, see `computing_in`.
         tf32: whether a GPU may round the factors of float32 matrix products to 10 bits.
+        offload: what rests in the machine's memory when it is not read (`names.OFFLOADED`).
 
     Raises:
         ModelError: CUDA is requested but not available, or the GPU knows no bfloat16 or TF32 that
-            is asked for.
+            is asked for, or something unknown is to be offloaded.
     """
     global _precision
     found = find_device(device)
     check_formats(found, precision, tf32)
     _precision = _known(precision)
+    _offload.prepare(offload)
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
@@ -121,6 +129,33 @@ def autocast(device: torch.device, several: bool = False) -> AbstractContextMana
     if _precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=several)
+
+
+def halved(model: PreTrainedModel) -> frozenset[str]:
+    """The parameters that are rounded to bfloat16 wherever they are used, as precision is now.
+
+    Those of linear layers are; those that something else uses as well are not.
+    """
+    if _precision == "float32":
+        return frozenset()
+    users: dict[int, list[bool]] = {}
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            users.setdefault(id(parameter), []).append(type(module) is nn.Linear)
+    return frozenset(name for name, p in model.named_parameters() if all(users[id(p)]))
+
+
+def frozen(model: PreTrainedModel) -> PreTrainedModel:
+    """The model, never to be trained: what each use would round (`halved`) is rounded once.
+
+    No output changes, and its matrices take half of their memory.
+    """
+    names = halved(model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(False)
+        if name in names:
+            parameter.data = parameter.data.bfloat16()
+    return model
 
 
 def raised(values: torch.Tensor) -> torch.Tensor:

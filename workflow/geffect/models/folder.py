@@ -19,6 +19,7 @@ from transformers.utils.logging import disable_progress_bar
 from geffect import files
 from geffect.errors import DamagedError, ModelError
 from geffect.models.components import check_blocks, component_map
+from geffect.models.compute import frozen
 
 DIVERGED = "DIVERGED.json"  # stands in for weights that do not exist
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -76,6 +77,15 @@ def load_model(
     if not spread:
         model.to(target)
     return model.eval()
+
+
+def load_original(folder: str | Path, device: torch.device | str = "cpu") -> PreTrainedModel:
+    """Loads θ_o, which stays as it is beside a model that changes (`compute.frozen`).
+
+    Raises:
+        ModelError, DamagedError: as `load_model`.
+    """
+    return frozen(load_model(folder, device))
 
 
 def check_finite(model: PreTrainedModel, folder: str | Path) -> None:

@@ -5,7 +5,7 @@ Which examples a step sees is drawn before the run from its seed.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,14 +18,16 @@ from geffect.data.batches import Batch
 from geffect.data.encoding import Example
 from geffect.errors import NotFiniteError
 from geffect.losses.loss import Loss
+from geffect.models.offload import parked
 from geffect.names import REGULARIZER
 from geffect.progress import Progress
+from geffect.training.optimizer import restore, update
 from geffect.training.references import References
 from geffect.training.resume import Resume, State
 from geffect.training.settings import TrainingSettings
 from geffect.training.shares import Displacement, Shares
 
-Gradients = dict[str, torch.Tensor]
+Gradients = MutableMapping[str, torch.Tensor]
 
 Visits = Callable[[int], Sequence[Example]]
 """Step (1..N) -> the examples of that step's effective batch."""
@@ -148,7 +150,9 @@ def train(
         gradients: dict[str, Gradients] = {}
         for name, loss in losses.items():
             mean, weight = _accumulate(model, loss, batches[name], settings)
-            gradients[name] = _take(model, mean == loss.minimum)
+            taken = _take(model, mean == loss.minimum)
+            gradients[name] = parked("shares", taken) if len(losses) > 1 else taken
+            del taken
             row[f"loss_{name}"] = mean
             if weight is not None:
                 row[f"weight_{name}"] = weight
@@ -167,7 +171,7 @@ def train(
         clip = min(1.0, limit / (row["grad_norm"] + 1e-6))
         shares.before_update(gradients.pop(REGULARIZER, {}), clip)
         gradients.clear()  # what is left is the optimiser's, and must not outlive its step
-        optimizer.step()
+        update(optimizer)
         shares.after_update(row["learning_rate"])
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
@@ -250,7 +254,7 @@ def _add_up(model: PreTrainedModel, gradients: Sequence[Gradients]) -> None:
         if there:
             first, *others = there
             # The last loss's own gradient is still looked at: it must not be clipped in place.
-            own = len(gradients) > 1 and first is gradients[-1].get(name)
+            own = len(gradients) > 1 and len(there) == 1 and name in gradients[-1]
             parameter.grad = first.clone() if own else first
             for other in others:
                 parameter.grad.add_(other)
@@ -298,7 +302,7 @@ def _restore(
         if name.startswith("optimizer."):
             _, index, key = name.split(".")
             moments.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": moments, "param_groups": state.record["groups"]})
+    restore(optimizer, moments, state.record["groups"])
     scheduler.load_state_dict(state.record["scheduler"])
     prefix = "shares."
     shares.restore(

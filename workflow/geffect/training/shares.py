@@ -14,17 +14,18 @@ rest. This is an attribution and not a counterfactual: v, c and all later steps 
 
 Memory, in units of the model's size: 2 for the regularizer's share (and in every resume state), 1
 for that of weight decay where there is any; nothing without a regularizer and weight decay, or
-without anybody who looks.
+without anybody who looks. All of it can be parked (`models.offload`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 import torch
 from transformers import PreTrainedModel
 
+from geffect.models.offload import parked, resting
 from geffect.names import DECAY, REGULARIZER
 
-Displacement = dict[str, torch.Tensor]
+Displacement = MutableMapping[str, torch.Tensor]
 """Parameter -> how far it was moved."""
 
 
@@ -56,7 +57,7 @@ class Shares:
             self.moved[DECAY] = self._zeros()
 
     def _zeros(self) -> Displacement:
-        return {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        return parked("shares", {name: torch.zeros_like(p) for name, p in self.parameters.items()})
 
     @torch.no_grad()
     def before_update(self, gradient: Mapping[str, torch.Tensor], clip: float) -> None:
@@ -72,11 +73,12 @@ class Shares:
             moment.mul_(beta1)
             if name in gradient:
                 moment.add_(gradient[name], alpha=(1 - beta1) * clip)
+            self.moment[name] = moment
         if DECAY in self.moved:
             factor = -group["lr"] * group["weight_decay"]
             for name, moved in self.moved[DECAY].items():
                 if self.parameters[name].grad is not None:  # else AdamW leaves it as it is
-                    moved.add_(self.parameters[name], alpha=factor)
+                    self.moved[DECAY][name] = moved.add_(self.parameters[name], alpha=factor)
 
     @torch.no_grad()
     def after_update(self, learning_rate: float) -> None:
@@ -88,21 +90,27 @@ class Shares:
             if not state:  # no gradient has ever reached it, so it was not moved
                 continue
             step = float(state["step"])
-            scale = (state["exp_avg_sq"] / (1 - beta2**step)).sqrt_().add_(group["eps"])
+            square = state["exp_avg_sq"].to(moment.device)
+            scale = (square / (1 - beta2**step)).sqrt_().add_(group["eps"])
             # A learning rate that leaves the range of the weights' type moves them to infinity.
             factor = torch.tensor(-learning_rate / (1 - beta1**step), dtype=moment.dtype).item()
-            self.moved[REGULARIZER][name].addcdiv_(moment, scale, value=factor)
+            share = self.moved[REGULARIZER]
+            share[name] = share[name].addcdiv_(moment, scale, value=factor)
 
     def reset(self) -> None:
         """Starts again from zero: somebody has looked."""
         for moved in self.moved.values():
-            for tensor in moved.values():
+            for tensor in resting(moved).values():
                 tensor.zero_()
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything as tensors by name, for a resume state."""
         groups = {"moment": self.moment, **self.moved}
-        return {f"{g}.{name}": t for g, tensors in groups.items() for name, t in tensors.items()}
+        return {
+            f"{group}.{name}": tensor
+            for group, tensors in groups.items()
+            for name, tensor in resting(tensors).items()
+        }
 
     @torch.no_grad()
     def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:

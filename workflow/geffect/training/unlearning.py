@@ -65,7 +65,7 @@ class Run:
     @cached_property
     def original(self) -> PreTrainedModel:
         """θ_o, loaded when something first looks at it."""
-        return folder.load_model(self._folder, self._device)
+        return folder.load_original(self._folder, self._device)
 
     @cached_property
     def losses(self) -> dict[str, Loss]:
