@@ -418,12 +418,17 @@ def test_what_a_retry_asks_for_grows_up_to_the_limits_of_the_site(raw):
 
 def test_hub_models_compute_in_bf16_unless_told_otherwise(raw, scratch):
     asked = {"device": "auto", "threads": 1, "tf32": False}
-    assert Config(raw).compute("llama-2-7b") == asked | {"precision": "bf16"}
+    raw["models"]["llama-2-7b"].pop("offload", None)
+    assert Config(raw).compute("llama-2-7b") == asked | {"precision": "bf16", "offload": []}
     assert Config(scratch).compute("tiny-phi")["precision"] == "float32"
-    raw["models"]["llama-2-7b"]["precision"] = "float32"
+    raw["models"]["llama-2-7b"] |= {"precision": "float32", "offload": ["measurement"]}
     raw["compute"]["tf32"] = True
     config = Config(raw)
-    assert config.compute("llama-2-7b") == asked | {"precision": "float32", "tf32": True}
+    assert config.compute("llama-2-7b") == asked | {
+        "precision": "float32",
+        "tf32": True,
+        "offload": ["measurement"],
+    }
     assert config.compute("phi-1_5")["precision"] == "bf16"
 
 
