@@ -179,7 +179,7 @@ def test_another_share_replans_matched_retention_alone(grid):
 
 
 def test_where_and_how_resume_states_are_left_replans_nothing(grid):
-    grid.write("change.yaml", {"training": {"resume_every": 3}})
+    grid.write("change.yaml", {"training": {"resume_every": 3, "resume_minutes": 7}})
     assert grid.plan(config=["change.yaml"]) == {}
 
 

@@ -14,17 +14,18 @@ from geffect.training.settings import TrainingSettings
 from geffect.training.unlearning import Observers, Run
 
 
-def main(inputs, output, params, wildcards, log, measured):
+def main(inputs, output, params, wildcards, log, config):
     what = f"unlearn {frames.cell_name(wildcards)}"
     with context.job(what, log):
         device = compute.prepare(**params.compute)
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         settings = TrainingSettings(**params.training)
         run = Run(cell, inputs.original, device)
-        engine.check_model(run.model, measured)
+        engine.check_model(run.model, config["geffect"])
         made_of = provenance.made_of(inputs, params, wildcards)
-        every = params.checkpoint_every
-        resume = Resume(context.work(log), [made_of, provenance.packages()], every)
+        every, minutes = params.checkpoint_every, config["training"]["resume_minutes"]
+        # Measured steps only: there a measurement within the run can be taken up again.
+        resume = Resume(context.work(log), [made_of, provenance.packages()], every, minutes)
         checkpoints = Checkpoints(
             resume.folder / "checkpoints", settings.steps(len(cell.forget)), params.kept_steps
         )
@@ -74,5 +75,5 @@ if "snakemake" in globals():
         snakemake.params,
         snakemake.wildcards,
         snakemake.log[0],
-        snakemake.config["geffect"],
+        snakemake.config,
     )

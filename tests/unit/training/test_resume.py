@@ -235,6 +235,63 @@ def test_the_fingerprint_follows_every_ingredient(tmp_path):
     assert all(a != b for a, b in itertools.combinations(prints, 2))
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """Time stands still unless it is moved: a list of the seconds that it shows."""
+    seconds = [1000.0]
+    monkeypatch.setattr("geffect.training.resume.time.monotonic", lambda: seconds[0])
+    return seconds
+
+
+def test_a_state_is_due_once_its_minutes_have_passed_and_only_where_one_may_be_saved(
+    tmp_path, clock, rng
+):
+    every, minutes = int(rng.integers(1, 5)), float(rng.uniform(0.5, 40))
+    resume = Resume(tmp_path / "work", "same", every, minutes)
+    last, saved = clock[0], []
+    for step in range(1, 200):
+        clock[0] += rng.uniform(0, 300)
+        expected = step % every == 0 and clock[0] - last >= 60 * minutes
+        assert resume.due(step) == expected
+        if expected:
+            resume.save(State(step, {}, {}, {}))
+            last = clock[0]
+            saved.append(step)
+    assert saved, "none of them was due"
+
+
+def test_how_long_a_state_takes_to_write_does_not_count(tmp_path, clock, monkeypatch):
+    resume = Resume(tmp_path / "work", "same", 1, 10)
+    clock[0] += 600
+
+    def slow(*_):
+        clock[0] += 3600
+
+    monkeypatch.setattr("geffect.training.resume.files.write_text", slow)
+    resume.save(State(1, {}, {}, {}))
+    assert not resume.due(2)
+    clock[0] += 600
+    assert resume.due(3)
+
+
+def test_when_states_are_saved_changes_nothing(unlearn, tmp_path, clock, rng, monkeypatch):
+    state = rng.bit_generator.state
+    whole = unlearn()
+    looks = rng.uniform(0, 1200, size=100).tolist()
+    due = Resume.due
+
+    def later(self, step):
+        clock[0] += looks[step]
+        return due(self, step)
+
+    monkeypatch.setattr(Resume, "due", later)
+    for stop in (8, 5, None):  # updates of a process; the second begins after the sixth at most
+        rng.bit_generator.state = state
+        found = unlearn(Resume(tmp_path / "work", "same", EVERY, 20), stop)
+        assert (found is None) == (stop is not None)
+    assert_equal(whole, found)
+
+
 def test_only_safetensors_json_and_parquet_are_written(saved):
     resume, _ = saved
     suffixes = {p.suffix for p in resume.folder.rglob("*") if p.is_file()}

@@ -31,8 +31,10 @@ def fit_model(
     engine.check_model(model, job.config["geffect"])
     made_of = provenance.made_of(job.input, job.params, job.wildcards)
     fingerprint = [made_of, provenance.packages()]
-    every = job.config["training"]["resume_every"]
-    resume = Resume(context.work(job.log[0]), fingerprint, every)
+    chosen = job.config["training"]
+    resume = Resume(
+        context.work(job.log[0]), fingerprint, chosen["resume_every"], chosen["resume_minutes"]
+    )
     settings = TrainingSettings(**job.params.training)
     frame = fit(model, examples, settings, int(job.wildcards.seed), what, resume)
     save_model(model, encoder.tokenizer, job.output.model)

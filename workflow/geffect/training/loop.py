@@ -92,7 +92,7 @@ def train(
         observer: looks at the model before the first update (step 0), after every `every`-th, and
             after the last one.
         seed: of what the model itself draws (dropout).
-        resume: where the run saves its state after every `resume.every` updates; if there is a
+        resume: where the run saves its state whenever one is due (`Resume.due`); if there is a
             state already, the run continues from it and ends as if it had never stopped.
         select: takes labels out of the first loss's batches before every update.
 
@@ -182,7 +182,7 @@ def train(
             with _looked_at(model, settings):
                 observer.at(model, step, shares.moved)
             shares.reset()
-        if resume is not None and step % resume.every == 0 and step < steps:
+        if resume is not None and step < steps and resume.due(step):
             tables = {} if observer is None else observer.state()
             resume.save(_state(step, model, optimizer, scheduler, shares, outcome, tables))
         progress.step(step, f"loss {row['loss']:.4g}")

@@ -9,6 +9,7 @@ previous one removed, so for a moment there are two.
 import json
 import logging
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,12 +50,22 @@ class Resume:
         folder: for this run alone, outside the job's declared outputs.
         made_of: everything that the run depends on (settings, data, code, package versions), as
             JSON can hold it; a state with another `made_of` is removed.
-        every: updates between two states.
+        every: a state may be saved after every so many updates.
+        minutes: that pass at least between two states, and before the first; 0 saves one after
+            every `every` updates, however long they take.
     """
 
-    def __init__(self, folder: str | Path, made_of: object, every: int):
-        self.folder, self.every = Path(folder), every
+    def __init__(self, folder: str | Path, made_of: object, every: int, minutes: float = 0):
+        self.folder, self.every, self.minutes = Path(folder), every, minutes
         self.fingerprint = files.hash_content(made_of)
+        self._last = time.monotonic()
+
+    def due(self, step: int) -> bool:
+        """Whether a state is to be saved after a step.
+
+        A state of a large model takes longer to write than many updates take to repeat.
+        """
+        return step % self.every == 0 and time.monotonic() - self._last >= 60 * self.minutes
 
     def load(self) -> State | None:
         """The state to continue from; None if the run starts from the beginning."""
@@ -98,6 +109,7 @@ class Resume:
             files.write_text(json.dumps(about), partial / _ABOUT)
         for path in older:
             shutil.rmtree(path)
+        self._last = time.monotonic()
 
     def drop(self) -> None:
         """Removes the states: a job that is killed from here on starts over."""
