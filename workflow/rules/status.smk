@@ -49,6 +49,20 @@ def differences(job):
     return stale.differences(record_of(job), made_with(job.params, job.wildcards))
 
 
+def what_it_costs():
+    """What the grid takes, in a line or two; nothing where no job needs a GPU."""
+    if not any(map(CONFIG.uses_gpus, CONFIG.models)):
+        return []
+    # Only here: jobs need none of it.
+    from geffect.cost import cards, command, plan
+
+    card = config["compute"]["card"]
+    try:
+        return command.summary(plan.Plan(CONFIG), card and cards.card_of(card))
+    except GeffectError as error:
+        return [f"what the grid takes is not known: {error}"]
+
+
 def say_what_is_planned(changed, up_to_date):
     """Says which results are not what is asked for; where they lie, if there is nothing to do."""
     found = [
@@ -61,6 +75,8 @@ def say_what_is_planned(changed, up_to_date):
         lines.append(
             "only: `all` makes the whole grid all the same; `snakemake cells` heeds it"
         )
+    if not up_to_date:
+        lines += what_it_costs()
     if up_to_date:
         lines += [f"Up to date in {ROOT}:", *summary(up_to_date)]
     if lines:

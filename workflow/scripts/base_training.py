@@ -3,7 +3,7 @@
 from geffect.data.encoding import Encoder
 from geffect.data.rows import read_rows, texts
 from geffect.data.templates import Template
-from geffect.jobs import context
+from geffect.jobs import context, engine
 from geffect.models import compute, scratch
 from geffect.training.job import fit_model
 
@@ -13,6 +13,7 @@ def main(job):
     what = f"base {job.wildcards.model} seed{job.wildcards.seed}"
     with context.job(what, job.log[0]):
         device = compute.prepare(**params.compute)
+        engine.check_gpus(device, job.config, "base_training", job.wildcards)
         background = [row for path in inputs.background for row in read_rows(path)]
         rows = [*read_rows(inputs.full), *background]
         refusals = [row["text"] for row in read_rows(inputs.refusals)]

@@ -3,20 +3,22 @@
 from geffect import frames
 from geffect.evaluation.folder import evaluate_folder
 from geffect.evaluation.samples import EvaluationSettings
-from geffect.jobs import context, provenance
+from geffect.jobs import context, engine, provenance
 from geffect.models import compute
 from geffect.names import EVALUATION_SETS
 
 
-def main(inputs, output, params, wildcards, log):
+def main(inputs, output, params, wildcards, log, config):
     what = f"evaluate {' '.join(str(value) for _, value in wildcards.items())}"
     with context.job(what, log):
+        device = compute.prepare(**params.compute)
+        engine.check_gpus(device, config, "evaluate", wildcards)
         evaluate_folder(
             inputs.model,
             params.template,
             {name: inputs[name] for name in EVALUATION_SETS},
             EvaluationSettings(**params.evaluation),
-            compute.prepare(**params.compute),
+            device,
             retain_log=frames.read(inputs.retain_samples) if inputs.retain_samples else None,
             is_retain=not inputs.retain_samples,
             provenance=inputs.get("provenance"),
@@ -24,4 +26,11 @@ def main(inputs, output, params, wildcards, log):
 
 
 if "snakemake" in globals():
-    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])
+    main(
+        snakemake.input,
+        snakemake.output,
+        snakemake.params,
+        snakemake.wildcards,
+        snakemake.log[0],
+        snakemake.config,
+    )

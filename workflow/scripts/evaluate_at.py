@@ -4,13 +4,15 @@ from geffect import files, frames
 from geffect.data.encoding import Encoder
 from geffect.evaluation.samples import EvaluationSettings
 from geffect.evaluation.steps import evaluate_steps
-from geffect.jobs import context, provenance
+from geffect.jobs import context, engine, provenance
 from geffect.models import compute
 from geffect.names import EVALUATION_SETS
 
 
-def main(inputs, output, params, wildcards, log):
+def main(inputs, output, params, wildcards, log, config):
     with context.job(f"evaluate_at {frames.cell_name(wildcards)}", log):
+        device = compute.prepare(**params.compute)
+        engine.check_gpus(device, config, "evaluate_at", wildcards)
         training = frames.read(inputs.training)
         updates, diverged = int(training["step"].iloc[-1]), bool(training["diverged"].any())
         known = {0: frames.read(inputs.reference), updates: frames.read(inputs.metrics)}
@@ -22,7 +24,7 @@ def main(inputs, output, params, wildcards, log):
             Encoder.of(inputs.original, params.template),
             {name: inputs[name] for name in EVALUATION_SETS},
             EvaluationSettings(**params.evaluation),
-            compute.prepare(**params.compute),
+            device,
             frames.read(inputs.retain_samples),
         )
         frames.write(metrics, output.metrics)
@@ -32,4 +34,11 @@ def main(inputs, output, params, wildcards, log):
 
 
 if "snakemake" in globals():
-    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])
+    main(
+        snakemake.input,
+        snakemake.output,
+        snakemake.params,
+        snakemake.wildcards,
+        snakemake.log[0],
+        snakemake.config,
+    )

@@ -3,13 +3,15 @@
 from geffect import files, frames
 from geffect.evaluation.matched import match_folders
 from geffect.evaluation.samples import EvaluationSettings
-from geffect.jobs import context, provenance
+from geffect.jobs import context, engine, provenance
 from geffect.models import compute
 from geffect.names import EVALUATION_SETS
 
 
-def main(inputs, output, params, wildcards, log):
+def main(inputs, output, params, wildcards, log, config):
     with context.job(f"matched {frames.cell_name(wildcards)}", log):
+        device = compute.prepare(**params.compute)
+        engine.check_gpus(device, config, "matched", wildcards)
         found = match_folders(
             inputs.original,
             inputs.model,
@@ -18,7 +20,7 @@ def main(inputs, output, params, wildcards, log):
             EvaluationSettings(**params.evaluation),
             params.es_retain,
             params.tolerance,
-            compute.prepare(**params.compute),
+            device,
             frames.read(inputs.metrics),
             frames.read(inputs.retain_samples),
             inputs.provenance,
@@ -30,4 +32,11 @@ def main(inputs, output, params, wildcards, log):
 
 
 if "snakemake" in globals():
-    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])
+    main(
+        snakemake.input,
+        snakemake.output,
+        snakemake.params,
+        snakemake.wildcards,
+        snakemake.log[0],
+        snakemake.config,
+    )

@@ -7,15 +7,16 @@ from geffect.cells.cell import Cell
 from geffect.cells.draws import Draws
 from geffect.effects.measurement import Measurement, measure_checkpoints
 from geffect.evaluation.trajectory import Trajectory
-from geffect.jobs import context, provenance
+from geffect.jobs import context, engine, provenance
 from geffect.models import compute
 from geffect.models.checkpoints import moved_until, trajectory
 
 
-def main(inputs, output, params, wildcards, log):
+def main(inputs, output, params, wildcards, log, config):
     what = f"geffect {frames.cell_name(wildcards)}"
     with context.job(what, log):
         device = compute.prepare(**params.compute)
+        engine.check_gpus(device, config, "geffect", wildcards)
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         training = frames.read(inputs.training)
         last = None if training["diverged"].any() else int(training["step"].iloc[-1])
@@ -30,4 +31,11 @@ def main(inputs, output, params, wildcards, log):
 
 
 if "snakemake" in globals():
-    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])
+    main(
+        snakemake.input,
+        snakemake.output,
+        snakemake.params,
+        snakemake.wildcards,
+        snakemake.log[0],
+        snakemake.config,
+    )

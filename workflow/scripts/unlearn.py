@@ -18,6 +18,7 @@ def main(inputs, output, params, wildcards, log, config):
     what = f"unlearn {frames.cell_name(wildcards)}"
     with context.job(what, log):
         device = compute.prepare(**params.compute)
+        engine.check_gpus(device, config, "unlearn", wildcards)
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         settings = TrainingSettings(**params.training)
         run = Run(cell, inputs.original, device)

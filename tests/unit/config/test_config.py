@@ -432,6 +432,21 @@ def test_hub_models_compute_in_bf16_unless_told_otherwise(raw, scratch):
     assert config.compute("phi-1_5")["precision"] == "bf16"
 
 
+def test_the_card_of_a_plan_is_no_argument_of_jobs(raw, scratch):
+    before = Config(raw).compute("phi-1_5")
+    raw["compute"]["card"] = "H200"
+    assert Config(raw).compute("phi-1_5") == before
+    raw["compute"]["card"] = "H300"
+    refused(raw, "compute.card", "H200")
+
+
+def test_a_model_uses_gpus_where_any_of_its_jobs_requests_one(raw, scratch):
+    assert Config(raw).uses_gpus("llama-2-7b")
+    assert not Config(scratch).uses_gpus("tiny-phi")
+    scratch["models"]["tiny-phi"]["resources"]["stages"] = {"matched": {"gpus": 1}}
+    assert Config(scratch).uses_gpus("tiny-phi")
+
+
 def test_a_cell_named_twice_is_run_once(raw):
     once = Config(raw).cells
     raw["grid"] = [*raw["grid"], *raw["grid"]]
@@ -475,7 +490,7 @@ def test_a_misspelt_key_of_a_variants_training_settings_is_named(raw):
 
 def test_a_key_that_is_far_from_all_gets_the_list_of_known_ones(raw):
     raw["compute"]["xyzzy"] = 1
-    refused(raw, "compute.xyzzy: unknown key; known: device, tf32, threads")
+    refused(raw, "compute.xyzzy: unknown key; known: card, device, tf32, threads")
 
 
 @pytest.mark.parametrize(

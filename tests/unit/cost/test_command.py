@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from geffect.cost.command import main
+from geffect.config import Config
+from geffect.config.given import read_file
+from geffect.cost.cards import CARDS
+from geffect.cost.command import configuration, main, summary
+from geffect.cost.plan import Plan
 
 ROOT = Path(__file__).parents[3]
 
@@ -27,7 +31,7 @@ def card_hours(text):
 
 def test_the_papers_grid_is_shown_by_model_and_stage(capsys):
     text = run(capsys)
-    for word in ("phi-1_5", "llama-2-7b", "finetune", "geffect", "A100-80GB", "disk:", "peak GB"):
+    for word in ("phi-1_5", "llama-2-7b", "finetune", "unlearn", "A100-80GB", "disk:", "peak GB"):
         assert word in text
     assert card_hours(run(capsys, "--card", "H200")) < card_hours(text)
 
@@ -43,13 +47,13 @@ def test_a_configuration_is_merged_and_values_are_typed(capsys):
 
 
 def test_a_card_that_is_too_small_is_told_with_the_number_that_it_takes(capsys):
-    value = "models={llama-2-7b: {resources: {gpus: 1}}}"
-    text = run(capsys, "--config", value)
+    value, outside = "models={llama-2-7b: {resources: {gpus: 1}}}", "geffect={in_run: false}"
+    text = run(capsys, "--config", value, outside)
     assert re.search(r"llama-2-7b: unlearn holds \d+ GB a card on 1, more than A100-80GB", text)
     needed = int(re.search(r"unlearn holds .* it needs (\d) cards", text)[1])
     assert needed > 1
     value = f"models={{llama-2-7b: {{resources: {{gpus: {needed}}}}}}}"
-    assert "unlearn holds" not in run(capsys, "--config", value)
+    assert "unlearn holds" not in run(capsys, "--config", value, outside)
 
 
 def test_records_of_a_run_win_over_what_is_counted(capsys, tmp_path):
@@ -61,8 +65,44 @@ def test_records_of_a_run_win_over_what_is_counted(capsys, tmp_path):
         (logs / f"tiny-phi_{number}.json").write_text(json.dumps(record))
     (logs / "another_0.json").write_text(json.dumps({"state": "done", "wall_seconds": 1, **usage}))
     given = ("--configfile", "config/demo.yaml", "--measured", str(tmp_path))
-    line = next(line for line in run(capsys, *given).splitlines() if "(2 measured)" in line)
+    text = run(capsys, *given)
+    line = next(line for line in text.splitlines() if "(2 measured)" in line)
     assert re.search(rf" 14 +0 +{14 * 200 / 3600:.2f} +0:03 h +0\.94 ", line)
+    jobs = Plan(Config(configuration(["config/demo.yaml"], []))).jobs
+    seconds = [job.seconds(CARDS["A100-80GB"]) for job in jobs if job.stage == "unlearn"]
+    ratio = sum(seconds) / len(seconds) / 200
+    assert f"counted, as a multiple of measured: tiny-phi unlearn {ratio:.2f}\n" in text
+
+
+def test_a_plan_is_summed_up_in_a_line_where_it_needs_gpus(capsys):
+    plan = Plan(Config(configuration([], [])))
+    (line,) = summary(plan, None)
+    table = run(capsys)
+    jobs, hours = re.search(
+        r"^(\d+) jobs on A100-80GB .*: ([0-9.]+) card-hours", table, re.M
+    ).groups()
+    kept = re.search(r"disk: ([0-9.]+) GB stay", table)[1]
+    peak = max(float(p) for p in re.findall(r" ([0-9.]+)  [a-z ]+ [0-9.]+, ", table))
+    assert f"{jobs} jobs on GPUs, about {round(float(hours))} GPU-hours of A100-80GB" in line
+    assert f"up to {round(peak)} GB a GPU, {round(float(kept))} GB of disk" in line
+    assert summary(Plan(Config(configuration(["config/demo.yaml"], []))), None) == []
+
+
+def test_the_card_that_is_named_is_counted_on_and_held_against_the_plan(capsys):
+    plan = Plan(Config(configuration([], [])))
+    assert len(summary(plan, CARDS["A100-80GB"])) == 1
+    line, warning = summary(plan, CARDS["A100-40GB"])
+    assert "A100-40GB" in line
+    assert re.match(r"compute.card: [a-z0-9._-]+: \w+ holds \d+ GB a card on \d", warning)
+    named = run(capsys, "--config", "compute={card: H200}")
+    assert named == run(capsys, "--card", "H200") != run(capsys)
+    assert run(capsys, "--config", "compute={card: H200}", "--card", "A100-80GB") == run(capsys)
+
+
+def test_the_configuration_knows_the_cards():
+    schema = read_file(str(ROOT / "workflow/geffect/config/schema.yaml"), "schema")
+    known = schema["properties"]["compute"]["properties"]["card"]["enum"]
+    assert known == [None, *CARDS]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from geffect.config import Config
 from geffect.cost import memory
-from geffect.cost.cards import CARDS, GB, UTILISATION, own_card
+from geffect.cost.cards import CARDS, UTILISATION, own_card
 from geffect.cost.command import configuration
 from geffect.cost.plan import STAGES, Plan
 from geffect.cost.work import Work
@@ -55,12 +55,16 @@ def one_cell(raw, model="llama-2-7b", split="forget10", objective="npo", regular
     return changed(raw, grid=[block], geffect__probes=unprobed)
 
 
+def outside(raw):
+    return changed(raw, geffect__in_run=False)
+
+
 def jobs(raw, stage):
     return [job for job in Plan(Config(raw)).jobs if job.stage == stage]
 
 
 def test_every_cell_and_every_reference_of_the_paper_is_a_job(paper):
-    config = Config(paper)
+    config = Config(outside(paper))
     found = Plan(config).jobs
     counts = {stage: sum(job.count for job in found if job.stage == stage) for stage in STAGES}
     models, seeds = len(config.models), 1
@@ -84,7 +88,7 @@ def test_a_scratch_model_is_base_trained_and_measured_in_its_run():
 
 
 def test_hours_scale_with_the_card_and_its_utilisation(paper):
-    job = replace(jobs(one_cell(paper), "geffect")[0], work=Work(flops=1e18))
+    job = replace(jobs(outside(one_cell(paper)), "geffect")[0], work=Work(flops=1e18))
     card = own_card(1e13, 80)
     fixed = replace(job, work=Work()).seconds(card)
     whole = job.seconds(card) - fixed
@@ -94,7 +98,7 @@ def test_hours_scale_with_the_card_and_its_utilisation(paper):
 
 
 def test_bf16_is_faster_and_tf32_between(paper):
-    raw = one_cell(paper)
+    raw = outside(one_cell(paper))
     full = changed(raw, **{"models__llama-2-7b__precision": "float32"})
     tf32 = changed(full, compute__tf32=True)
     took = [jobs(given, "geffect")[0].seconds(A100) for given in (raw, tf32, full)]
@@ -117,7 +121,7 @@ def test_bf16_is_faster_and_tf32_between(paper):
     ],
 )
 def test_what_is_asked_for_costs_flops(changes, stage, more, paper):
-    raw = one_cell(paper)
+    raw = outside(one_cell(paper))
     before, after = (jobs(given, stage)[0].work.flops for given in (raw, changed(raw, **changes)))
     assert (after > before) if more else (after < before)
 
@@ -128,7 +132,8 @@ def test_what_is_asked_for_costs_flops(changes, stage, more, paper):
      ("npo", "kl", 8), ("rmu", "rr", 8)],
 )  # fmt: skip
 def test_training_holds_what_the_page_on_clusters_says(objective, regularizer, units, paper):
-    job = jobs(one_cell(paper, objective=objective, regularizer=regularizer), "unlearn")[0]
+    job = jobs(outside(one_cell(paper, objective=objective, regularizer=regularizer)), "unlearn")[0]
+    job = replace(job, gpus=1)
     held = {k: v for k, v in job.parts.items() if k not in ("activations", "rounded weights")}
     held.pop("in passing", None)
     assert sum(held.values()) / (4 * 6_738_415_616) == pytest.approx(units)
@@ -140,24 +145,67 @@ def test_training_holds_what_the_page_on_clusters_says(objective, regularizer, u
 )
 def test_measuring_holds_what_the_page_on_clusters_says(in_run, regularizer, units, paper):
     raw = changed(one_cell(paper, regularizer=regularizer), geffect__in_run=in_run)
-    job = jobs(raw, "unlearn" if in_run else "geffect")[0]
+    job = replace(jobs(raw, "unlearn" if in_run else "geffect")[0], gpus=1)
     assert memory.total(job.parts) / (4 * 6_738_415_616) == pytest.approx(units, rel=0.02)
 
 
-def test_cards_share_what_a_model_holds_but_not_its_activations(paper):
-    one = jobs(one_cell(paper), "unlearn")[0]
+def test_cards_share_what_a_model_holds_but_not_its_activations(paper, rng):
+    one = jobs(outside(one_cell(paper)), "unlearn")[0]
     assert one.gpus == 4
     own = one.parts.get("activations", 0)
     assert 4 * (one.per_card() - own) + own == pytest.approx(memory.total(one.parts))
-    assert one.per_card() < 80 * GB
+    held, activations = rng.uniform(1, 100, size=(2, 3))
+    moments = {
+        str(k): {"weights": h, "activations": a}
+        for k, (h, a) in enumerate(zip(held, activations, strict=True))
+    }
+    for gpus in (0, 1, 3, 1000):
+        expected = max(held / max(1, gpus) + activations)
+        assert replace(one, gpus=gpus, moments=moments).per_card() == pytest.approx(expected)
 
 
 def test_checkpoints_and_states_take_disk_unless_measured_in_the_run(paper):
     raw = one_cell(paper)
-    stored, in_run = jobs(raw, "unlearn")[0], jobs(changed(raw, geffect__in_run=True), "unlearn")[0]
+    in_run, stored = jobs(raw, "unlearn")[0], jobs(outside(raw), "unlearn")[0]
     one = 4 * 6_738_415_616
-    assert stored.passing - in_run.passing == pytest.approx(2 * 24 * one)
+    steps = 5 * 400 // 16 // 5  # measured ones after the first
+    # Weights at all but the last, and the regularizer's share at all of them.
+    assert stored.passing - in_run.passing == pytest.approx((2 * steps - 1) * one)
+    assert in_run.passing == pytest.approx((1 + 2 * 5) * one)
     assert stored.files == one
     assert jobs(changed(raw, keep_models=False), "unlearn")[0].files == 0
-    kept = jobs(changed(raw, keep_checkpoints=True), "unlearn")[0]
-    assert kept.files == pytest.approx(49 * one)
+    kept = jobs(changed(outside(raw), keep_checkpoints=True), "unlearn")[0]
+    assert kept.files == pytest.approx(2 * steps * one)
+
+
+@pytest.mark.parametrize(("at", "written"), [("last", 0), ([5, 10, 125], 2), ("measured", 24)])
+def test_in_a_run_only_checkpoints_that_are_evaluated_are_written(at, written, paper):
+    raw = changed(one_cell(paper), evaluation__at=at)
+    more = jobs(raw, "unlearn")[0].passing - jobs(one_cell(paper), "unlearn")[0].passing
+    assert more == pytest.approx(written * 4 * 6_738_415_616)
+
+
+@pytest.mark.parametrize("stage", ["unlearn", "finetune"])
+def test_states_cost_time_by_the_minutes_between_them(stage, paper):
+    raw, slow = one_cell(paper), own_card(1e13, 80, 1e4)
+
+    def found(minutes):
+        return jobs(changed(raw, training__resume_minutes=minutes), stage)[0]
+
+    never, always = found(1e9), found(0)
+    # 125 updates with a checkpoint every 5; 625 with an occasion every 25.
+    assert never.occasions == always.occasions == 24
+    took = never.seconds(slow)
+    saved = always.seconds(slow) - took
+    assert saved == pytest.approx(always.occasions * always.state / 1e9)
+    a_few = found(took / 60 / 3.5)
+    assert a_few.seconds(slow) - took == pytest.approx(3 * always.state / 1e9)
+
+
+def test_the_papers_configuration_fits_its_cards_and_a_cell_takes_hours_not_days(paper):
+    for job in Plan(Config(paper)).jobs:
+        assert job.per_card() < 0.95 * A100.memory, (job.model, job.stage)
+    raw = one_cell(paper)
+    assert raw["geffect"]["instances"] and raw["geffect"]["tokens"]
+    of_cell = [jobs(raw, stage)[0] for stage in ("unlearn", "evaluate", "matched")]
+    assert sum(job.gpus * job.seconds(A100) / 3600 for job in of_cell) < 4

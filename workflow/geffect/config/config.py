@@ -149,12 +149,19 @@ class Config:
         grown = {name: attempt * entry[name] for name in ("mem_mb", "runtime")}
         return entry | {name: min(n, limits.get(name, n)) for name, n in grown.items()}
 
+    def uses_gpus(self, model: str) -> bool:
+        """Whether any job of a model requests a GPU."""
+        entry = self.model(model)["resources"]
+        stages = entry.get("stages", {}).values()
+        return any(part.get("gpus", 0) for part in (entry, *stages))
+
     def compute(self, model: str) -> dict:
         """Arguments of `models.compute.prepare` for the jobs of a model."""
         entry = self.model(model)
         usual = "bf16" if entry["source"] == "hub" else "float32"
+        machine = {key: value for key, value in self.raw["compute"].items() if key != "card"}
         return {
-            **self.raw["compute"],
+            **machine,
             "precision": entry.get("precision", usual),
             "offload": entry.get("offload", []),
         }

@@ -14,20 +14,19 @@ import copy
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import yaml
 
 from geffect.config import Config
 from geffect.config.given import check_value, read_file, use_given
-from geffect.cost import memory
 from geffect.cost.cards import CARDS, GB, Card, card_of, own_card
 from geffect.cost.plan import STAGES, Job, Plan
 from geffect.cost.records import Measured, measured
 from geffect.errors import ConfigError, GeffectError
 
 _HEADER = ("model", "stage", "jobs", "cards", "card-hours", "longest", "peak GB", "at its peak")
+USUAL = "A100-80GB"
 _USABLE = 0.94
 """The share of a card's memory that tensors can have."""
 
@@ -70,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--configfile", nargs="+", default=[], metavar="FILE")
     parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--card", help=f"{', '.join(CARDS)} (default: A100-80GB)")
+    parser.add_argument("--card", help=f"{', '.join(CARDS)} (default: compute.card, or {USUAL})")
     parser.add_argument("--flops", type=float, help="of another card, per second")
     parser.add_argument("--gb", type=float, help="its memory")
     parser.add_argument("--bandwidth", type=float, help="of its memory, GB per second")
@@ -78,18 +77,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--measured", metavar="RUN", help="the folder of a run, as results/demo")
     given = parser.parse_args(arguments)
     try:
-        card = _card(given)
         config = Config(configuration(given.configfile, given.config))
+        card = _card(given, config.raw["compute"]["card"] or USUAL)
         plan = Plan(config)
         took = {}
         if given.measured is not None:
             took = measured(given.measured, config.models, STAGES)
+        text = report(plan, card, given.utilisation, took)
     except (GeffectError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(report(plan, card, given.utilisation, took))
+    print(text)
 
 
-def _card(given: argparse.Namespace) -> Card:
+def _card(given: argparse.Namespace, usual: str) -> Card:
     own = (given.flops, given.gb)
     for name in ("flops", "gb", "bandwidth", "utilisation"):
         value = getattr(given, name)
@@ -98,7 +98,7 @@ def _card(given: argparse.Namespace) -> Card:
     if given.utilisation is not None and given.utilisation > 1:
         raise ConfigError(f"--utilisation {given.utilisation:g}: more than 1; write a share")
     if own == (None, None):
-        return card_of(given.card or "A100-80GB")
+        return card_of(given.card or usual)
     if None in own or given.card is not None:
         raise ConfigError("--flops and --gb: give both of them and no --card, or a --card alone")
     return own_card(given.flops, given.gb, given.bandwidth)
@@ -119,6 +119,7 @@ def report(
     took = took or {}
     rows: list[tuple[str, ...]] = [_HEADER]
     hours, jobs = 0.0, 0
+    ratios: list[str] = []
     small: list[str] = []
     for model in plan.config.models:
         for stage in STAGES:
@@ -133,6 +134,10 @@ def report(
                 job.count * max(1, job.gpus) * s / 3600
                 for job, s in zip(found, seconds, strict=True)
             )
+            if real is not None:
+                counted = sum(job.count * job.seconds(card, utilisation) for job in found)
+                mean = counted / sum(job.count for job in found)
+                ratios.append(f"{model} {stage} {mean / real.seconds:.2f}")
             fullest = max(found, key=Job.per_card)
             peak = fullest.per_card() if real is None else real.peak
             rows.append(
@@ -144,7 +149,7 @@ def report(
                     f"{own:.2f}",
                     _duration(max(seconds)),
                     f"{peak / GB:.2f}",
-                    _parts(fullest),
+                    fullest.largest(),
                 )
             )
             if fullest.gpus and peak > card.memory * _USABLE:
@@ -152,7 +157,8 @@ def report(
             hours += own
             jobs += sum(job.count for job in found)
     how = f"{jobs} jobs on {card.name} cards of {card.memory / GB:g} GB: {hours:.1f} card-hours"
-    return "\n".join([*_aligned(rows), "", how, *_disk(plan), *small])
+    compared = [f"counted, as a multiple of measured: {', '.join(ratios)}"] if ratios else []
+    return "\n".join([*_aligned(rows), "", how, *compared, *_disk(plan), *small])
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
@@ -172,22 +178,35 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{minutes // 60}:{minutes % 60:02d} h"
 
 
-def _parts(job: Job) -> str:
-    """The parts of a job's memory, the greatest first; what is less than 3% is left out."""
-    whole = memory.total(job.parts)
-    largest = sorted(job.parts.items(), key=lambda part: -part[1])
-    shown = [f"{name} {size / GB:.2f}" for name, size in largest if size > 0.03 * whole]
-    return ", ".join(shown)
-
-
 def _too_small(job: Job, card: Card) -> str:
-    needed = job.gpus
-    while replace(job, gpus=needed).per_card() > card.memory * _USABLE and needed < 64:
-        needed += 1
+    needed = job.cards(card.memory * _USABLE)
     what = f"{job.model}: {job.stage} holds {job.per_card() / GB:.0f} GB a card on {job.gpus}"
-    if needed == 64:
+    if needed is None:
         return f"{what}, which {card.name} does not have; lower its micro_batch_size"
     return f"{what}, more than {card.name} has; it needs {needed} cards (resources: gpus)"
+
+
+def summary(plan: Plan, card: Card | None) -> list[str]:
+    """A plan in one line, and in another one what its card cannot hold; none without GPUs.
+
+    Args:
+        card: None for one that is usual, and that nothing is said of.
+    """
+    on_gpus = [job for job in plan.jobs if job.gpus]
+    if not on_gpus:
+        return []
+    of = card or card_of(USUAL)
+    hours = sum(job.count * job.gpus * job.seconds(of) / 3600 for job in on_gpus)
+    fullest = max(on_gpus, key=Job.per_card)
+    kept = sum(job.files * job.count for job in plan.jobs)
+    line = (
+        f"the whole grid: {sum(job.count for job in on_gpus)} jobs on GPUs, about {hours:.0f} "
+        f"GPU-hours of {of.name}, up to {fullest.per_card() / GB:.0f} GB a GPU, "
+        f"{kept / GB:.0f} GB of disk (geffect cost shows more)"
+    )
+    if card is None or fullest.per_card() <= card.memory * _USABLE:
+        return [line]
+    return [line, f"compute.card: {_too_small(fullest, card)}"]
 
 
 def _disk(plan: Plan) -> list[str]:

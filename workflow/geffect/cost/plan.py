@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from geffect.config import CellKey, Config
 from geffect.cost import memory
-from geffect.cost.cards import OF_BANDWIDTH, UTILISATION, Card
+from geffect.cost.cards import GB, OF_BANDWIDTH, UTILISATION, Card
 from geffect.cost.memory import Batch, Losses, Parts
 from geffect.cost.shapes import Shape, shape_of
 from geffect.cost.work import (
@@ -63,10 +64,12 @@ class Job:
         gpus: that each requests.
         precision: in which it computes.
         tf32: whether float32 is rounded to TF32.
-        moment: at which a job holds most memory.
-        parts: what it holds then, in bytes.
+        moments: those at which a job holds most memory, with what it holds then, in bytes.
         files: bytes that stay on the disk.
         passing: bytes that are there while a job, or those that need its outputs, are at work.
+        state: bytes of a resume state.
+        occasions: how often one may be saved.
+        interval: seconds between two at least.
     """
 
     model: str
@@ -76,10 +79,12 @@ class Job:
     gpus: int
     precision: str
     tf32: bool
-    moment: str
-    parts: Parts
+    moments: Mapping[str, Parts]
     files: float = 0
     passing: float = 0
+    state: float = 0
+    occasions: int = 0
+    interval: float = 0
 
     def seconds(self, card: Card, utilisation: float | None = None) -> float:
         """How long one job takes on a card; cards beyond the first only hold a part of it."""
@@ -87,36 +92,83 @@ class Job:
         share = UTILISATION[mode] if utilisation is None else utilisation
         busy = self.work.flops / (card.flops[mode] * share)
         busy += self.work.traffic / (card.bandwidth * OF_BANDWIDTH)
-        return _START + max(busy, self.work.launches * _LAUNCH) + self.work.disk / _DISK
+        busy = max(busy, self.work.launches * _LAUNCH) + self.work.disk / _DISK
+        states = self.occasions
+        if self.interval:
+            states = min(states, int(busy / self.interval))
+        return _START + busy + states * self.state / _DISK
+
+    @property
+    def parts(self) -> Parts:
+        """What is held, by all cards, when one of them is fullest."""
+        return max(self.moments.values(), key=self._on_a_card)
 
     def per_card(self) -> float:
-        """The bytes that the fullest card holds: activations are not spread."""
-        own = self.parts.get("activations", 0)
-        return (memory.total(self.parts) - own) / max(1, self.gpus) + own
+        """The bytes that the fullest card holds."""
+        return self._on_a_card(self.parts)
+
+    def _on_a_card(self, parts: Parts) -> float:
+        own = parts.get("activations", 0)  # those of all blocks may meet on one card
+        return (memory.total(parts) - own) / max(1, self.gpus) + own
+
+    def cards(self, size: float) -> int | None:
+        """The number of cards of a size, in bytes, on which it fits; None if on no number."""
+        for number in range(1, 65):
+            if replace(self, gpus=number).per_card() <= size:
+                return number
+        return None
+
+    def largest(self, least: float = 0.03) -> str:
+        """What holds its memory, in GB, the greatest first; parts below a share are left out."""
+        whole = memory.total(self.parts)
+        parts = sorted(self.parts.items(), key=lambda part: -part[1])
+        return ", ".join(f"{name} {size / GB:.2f}" for name, size in parts if size > least * whole)
 
 
 class Plan:
     """The jobs of a configuration.
 
+    Whatever looks at a model raises ConfigError if its sizes are not known.
+
     Args:
         config: checked.
-
-    Raises:
-        ConfigError: the sizes of a model are not known.
     """
 
     def __init__(self, config: Config):
         self.config, self.raw = config, config.raw
-        run = Path(self.raw["results"]) / self.raw["run"]
-        self.shapes = {
-            model: shape_of(
-                config.model(model), f"models.{model}", run / "models" / model / "base/model"
-            )
-            for model in config.models
-        }
+        self._shapes: dict[str, Shape] = {}
         self.rows = row_count(self.raw["data"])
         self.held_out = self.raw["data"]["held_out_rows"]
-        self.jobs = [job for model in config.models for job in self._of_model(model)]
+
+    @cached_property
+    def jobs(self) -> list[Job]:
+        """All of them; those that take the same are one entry."""
+        return [job for model in self.config.models for job in self._of_model(model)]
+
+    def job(self, stage: str, wildcards: Mapping[str, str]) -> Job:
+        """The job of a stage that these wildcards of its rule name, in the grid or not."""
+        model = wildcards["model"]
+        if stage == "base_training":
+            return next(self._base(model, 1))
+        if stage == "finetune":  # its rows are no matter of memory
+            return self._fit(model, stage, self._corpus("full"), 1)
+        if stage == "evaluate":
+            return self._evaluation(model, wildcards["split"], stage, 1)
+        cell = CellKey(
+            model,
+            wildcards["split"],
+            wildcards["objective"],
+            wildcards["regularizer"],
+            int(wildcards["seed"]),
+        )
+        return next(job for job in self._of_cell(cell) if job.stage == stage)
+
+    def shape(self, model: str) -> Shape:
+        """The sizes of a model."""
+        if model not in self._shapes:
+            made = Path(self.raw["results"]) / self.raw["run"] / "models" / model / "base/model"
+            self._shapes[model] = shape_of(self.config.model(model), f"models.{model}", made)
+        return self._shapes[model]
 
     def _tokens(self, shape: Shape) -> tuple[float, float]:
         """Mean tokens of a row, and of its answer."""
@@ -126,12 +178,12 @@ class Plan:
         return (whole + _PROMPT) / characters, answer / characters
 
     def _passes(self, model: str) -> Passes:
-        shape = self.shapes[model]
+        shape = self.shape(model)
         precision = self.config.compute(model)["precision"]
         return Passes(shape, precision, self._tokens(shape)[0])
 
     def _batch(self, model: str, rows: int) -> Batch:
-        whole, answer = self._tokens(self.shapes[model])
+        whole, answer = self._tokens(self.shape(model))
         return Batch(rows, whole * _LONGEST, answer * _LONGEST)
 
     @property
@@ -150,21 +202,24 @@ class Plan:
         files: float = 0,
         passing: float = 0,
         resources: str | None = None,
+        state: float = 0,
+        occasions: int = 0,
     ) -> Job:
         compute = self.config.compute(model)
-        moment, parts = memory.peak(moments)
         return Job(
             model,
             stage,
             count,
-            work + Work(disk=4 * self.shapes[model].parameters),
+            work + Work(disk=4 * self.shape(model).parameters),
             self.config.resources(model, resources or stage)["gpus"],
             compute["precision"],
             compute["tf32"],
-            moment,
-            parts,
+            moments,
             files,
-            passing,
+            passing + 2 * state,  # a new one is there before the old one goes
+            state,
+            occasions,
+            60 * self.raw["training"]["resume_minutes"],
         )
 
     def _of_model(self, model: str) -> Iterator[Job]:
@@ -174,7 +229,7 @@ class Plan:
         corpora = dict.fromkeys((cell.seed, c) for cell in cells for c in ("full", cell.split))
         for split in ("full", *SPLITS):
             if count := sum(corpus == split for _, corpus in corpora):
-                yield self._fit(model, "finetune", self._corpus(split), count, model)
+                yield self._fit(model, "finetune", self._corpus(split), count)
         references = dict.fromkeys((cell.split, cell.seed) for cell in cells)
         for split in SPLITS:
             if count := sum(own == split for own, _ in references):
@@ -187,15 +242,15 @@ class Plan:
 
     def _base(self, model: str, count: int) -> Iterator[Job]:
         if self.config.model(model)["source"] == "scratch":
-            yield self._fit(model, "base_training", sum(self._background), count, model)
+            yield self._fit(model, "base_training", sum(self._background), count)
 
-    def _fit(self, model: str, stage: str, rows: int, count: int, of: str) -> Job:
-        entry, shape = self.config.model(of), self.shapes[of]
+    def _fit(self, model: str, stage: str, rows: int, count: int) -> Job:
+        entry, shape = self.config.model(model), self.shape(model)
         if stage == "finetune":
             rows += entry.get("background_repeats", 0) * sum(self._background)
-        settings = TrainingSettings(**self.config.training(of, stage))
+        settings = TrainingSettings(**self.config.training(model, stage))
         steps = settings.steps(rows)
-        passes = self._passes(of)
+        passes = self._passes(model)
         if settings.length_bucket:
             passes = replace(passes, padding=1.05)
         work = trained(
@@ -205,28 +260,27 @@ class Plan:
             settings.micro_batch_size,
             settings.gradient_checkpointing,
         )
-        state = 12 * shape.parameters
-        saved = steps // self.raw["training"]["resume_every"]
         one = 4 * shape.parameters
         return self._job(
             model,
             stage,
             count,
-            work + Work(disk=saved * state + one),
+            work + Work(disk=one),
             memory.training(
                 shape,
                 passes.precision,
-                self._batch(of, settings.micro_batch_size),
+                self._batch(model, settings.micro_batch_size),
                 Losses(watched=False),
                 settings.gradient_checkpointing,
                 -(-settings.batch_size // settings.micro_batch_size),
             ),
             files=one,
-            passing=2 * state,
+            state=3 * one,
+            occasions=(steps - 1) // self.raw["training"]["resume_every"],
         )
 
     def _of_cell(self, cell: CellKey) -> Iterator[Job]:
-        raw, model, shape = self.raw, cell.model, self.shapes[cell.model]
+        raw, model, shape = self.raw, cell.model, self.shape(cell.model)
         settings = TrainingSettings(**self.config.training(model, "unlearn", cell.objective))
         run, needs = self._unlearning(cell, settings), self._needs(cell)
         passes, one = self._passes(model), 4 * shape.parameters
@@ -265,13 +319,15 @@ class Plan:
             -(-settings.batch_size // settings.micro_batch_size),
         )
         work, of_measuring = unlearned(passes, run), measured(passes, run)
-        kept = len(self.config.evaluated_steps(cell)) if in_run else run.measured
-        checkpoints = max(0, kept - 2) * one * (1 if in_run else 1 + losses.shares)
-        state = (3 + losses.shares + regularized) * one
+        checkpoints = self._checkpoints(cell, losses.shares) * one
+        saved: dict[str, Any] = {
+            "state": (3 + losses.shares + regularized) * one,
+            "occasions": run.measured - 2,  # at measured steps but the first and the last
+        }
         files = one if raw["keep_models"] else 0
         files += checkpoints if raw["keep_checkpoints"] else 0
-        passing = 2 * state + checkpoints + one
-        written = Work(disk=one + checkpoints + (run.measured - 1) * state)
+        passing = checkpoints + one
+        written = Work(disk=one + checkpoints)
         if in_run:
             yield self._job(
                 model,
@@ -282,9 +338,10 @@ class Plan:
                 files,
                 passing,
                 "unlearn_in_run",
+                **saved,
             )
         else:
-            yield self._job(model, "unlearn", 1, work + written, training, files, passing)
+            yield self._job(model, "unlearn", 1, work + written, training, files, passing, **saved)
             read = Work(disk=one + checkpoints)
             yield self._job(model, "geffect", 1, of_measuring + read, measuring)
         yield self._evaluation(model, cell.split, "evaluate", 1)
@@ -298,6 +355,14 @@ class Plan:
             found = matched(passes, base.work, self.held_out, points, batch)
             gpus = self.config.resources(model, "matched")["gpus"]
             yield replace(base, stage="matched", work=found, gpus=gpus)
+
+    def _checkpoints(self, cell: CellKey, shares: int) -> int:
+        """How many times a model's size the checkpoints of a run are (`models.checkpoints`)."""
+        measured, in_run = self.config.measured_steps(cell), self.raw["geffect"]["in_run"]
+        # The first and the last step's weights lie elsewhere.
+        steps = self.config.evaluated_steps(cell) if in_run else measured
+        weights = sum(0 < step < measured[-1] for step in steps)
+        return weights + (0 if in_run else (len(measured) - 1) * shares)
 
     def _evaluation(self, model: str, split: str, stage: str, count: int) -> Job:
         settings, passes = self.raw["evaluation"], self._passes(model)
@@ -314,7 +379,7 @@ class Plan:
             settings["gradient_norm"],
         )
         moments = memory.evaluation(
-            self.shapes[model],
+            self.shape(model),
             passes.precision,
             self._batch(model, settings["micro_batch_size"]),
             settings["generation_length"],

@@ -1,7 +1,7 @@
-"""What training and downloads ask of the engine beforehand: whether it can measure a model.
+"""What jobs ask beforehand: whether the engine can measure a model, and whether it fits their GPUs.
 
-Nothing that they make depends on the engine, so a change of it must not plan them again. Hence it
-is called by name, and from here, where no code hash looks.
+Nothing that they make depends on the answer, so a change of what gives it must not plan them again.
+Hence that is called by name, and from here, where no code hash looks.
 """
 
 import importlib
@@ -30,3 +30,19 @@ def check_config(config: Any, measured: Mapping[str, Any], where: str) -> None:
     """
     engine = importlib.import_module("geffect.effects.architectures")
     engine.check_config(config, measured["instances"], measured["tokens"], where)
+
+
+def check_gpus(device: Any, config: Mapping[str, Any], stage: str, wildcards: Any) -> None:
+    """Refuses now what would run out of memory later.
+
+    Args:
+        device: on which the job computes (`models.compute.prepare`).
+        config: the configuration.
+        wildcards: of the job.
+
+    Raises:
+        ConfigError: as `cost.check.check_gpus`.
+    """
+    found = importlib.import_module("geffect.models.compute").gpus(device)
+    check = importlib.import_module("geffect.cost.check")
+    check.check_gpus(config, stage, dict(wildcards.items()), found)

@@ -99,6 +99,15 @@ def check_formats(device: torch.device, precision: str, tf32: bool) -> None:
         )
 
 
+def gpus(device: torch.device) -> list[tuple[str, int]]:
+    """Name and bytes of memory of every GPU over which a model on this device is spread."""
+    if device.type != "cuda":
+        return []
+    seen = range(torch.cuda.device_count()) if device.index is None else [device.index]
+    found = [torch.cuda.get_device_properties(index) for index in seen]
+    return [(properties.name, properties.total_memory) for properties in found]
+
+
 def find_device(name: str = "auto") -> torch.device:
     """The device called `name`; "auto" is CUDA if available, else the CPU.
 
