@@ -432,6 +432,29 @@ def test_hub_models_compute_in_bf16_unless_told_otherwise(raw, scratch):
     assert config.compute("phi-1_5")["precision"] == "bf16"
 
 
+@pytest.mark.parametrize("stage", ["finetune", "unlearn"])
+def test_batches_whose_micro_batches_count_are_divided_evenly(stage, raw, rng):
+    rows = raw["training"][stage]["batch_size"]
+    uneven = int(rng.choice([n for n in range(2, rows) if rows % n]))
+    raw["training"][stage]["micro_batch_size"] = uneven
+    raw["models"]["llama-2-7b"][stage].pop("micro_batch_size", None)
+    Config(raw)
+    raw["training"][stage]["reduction"] = "microbatch"
+    key = f"training.{stage}.micro_batch_size: {uneven} does not divide the batch_size {rows}"
+    refused(raw, key, f"the {rows % uneven} rows that are left over")
+    for model in ("phi-1_5", "llama-2-7b"):
+        raw["models"][model][stage]["micro_batch_size"] = rows // 2
+    Config(raw)
+    raw["models"]["phi-1_5"][stage]["micro_batch_size"] = rows + 1  # a single one
+    Config(raw)
+    raw["models"]["phi-1_5"][stage]["micro_batch_size"] = uneven
+    refused(raw, f"models.phi-1_5.{stage}.micro_batch_size: {uneven}")
+    raw["models"]["phi-1_5"][stage]["micro_batch_size"] = rows // 2
+    raw["objectives"]["ga"]["unlearn"] = {"micro_batch_size": uneven}
+    if stage == "unlearn":
+        refused(raw, f"objectives.ga.unlearn.micro_batch_size: {uneven}")
+
+
 def test_the_card_of_a_plan_is_no_argument_of_jobs(raw, scratch):
     before = Config(raw).compute("phi-1_5")
     raw["compute"]["card"] = "H200"

@@ -346,6 +346,10 @@ class Config:
             absent = _LOOP_KEYS - set(settings)
             if absent and (stage != "base_training" or entry["source"] == "scratch"):
                 raise ConfigError(f"training.{stage}.{sorted(absent)[0]}: missing; set a default")
+            if not absent:
+                own = entry.get(stage, {})
+                place = f"{where}.{stage}" if "micro_batch_size" in own else f"training.{stage}"
+                _check_division(settings, f"{place}.micro_batch_size")
 
     def _check_data(self) -> None:
         data = self.raw["data"]
@@ -369,6 +373,7 @@ class Config:
             own = name in self.model(cell.model).get("unlearn", {})
             return f"models.{cell.model}.unlearn.{name}" if own else f"training.unlearn.{name}"
 
+        _check_division(vars(settings), key("micro_batch_size"))
         if settings.batch_size > forget:
             raise ConfigError(
                 f"{key('batch_size')}: {settings.batch_size} rows, but {cell.split} of {rows} rows "
@@ -456,3 +461,17 @@ class Config:
         for cell in self.cells:
             for variant in self.probes(cell):
                 self._check_loss(REGULARIZER, variant, cell.split, cell.model)
+
+
+def _check_division(settings: Mapping[str, Any], key: str) -> None:
+    """Raises ConfigError if means of micro-batches would be averaged that differ in size.
+
+    A mean over the effective batch does not depend on how it is divided.
+    """
+    rows, at_once = settings["batch_size"], settings["micro_batch_size"]
+    if settings.get("reduction") == "microbatch" and at_once < rows and rows % at_once:
+        raise ConfigError(
+            f"{key}: {at_once} does not divide the batch_size {rows}, so that reduction: "
+            f"microbatch would give the {rows % at_once} rows that are left over more weight than "
+            "others; write a divisor, or reduction: global"
+        )
