@@ -49,6 +49,9 @@ if not IN_RUN:
             instances=config["geffect"]["instances"],
             tokens=config["geffect"]["tokens"],
             change=config["geffect"]["change"],
+            gradient_checkpointing=lambda wildcards: training_of("unlearn")(wildcards)[
+                "gradient_checkpointing"
+            ],
             max_rows=config["evaluation"]["max_rows"],
             compute=compute_of,
             code=measure_hash,

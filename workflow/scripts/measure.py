@@ -24,7 +24,7 @@ def main(inputs, output, params, wildcards, log, config):
         measurement = Measurement.of_job(cell, Draws.load(inputs.draws), inputs, params, onlooker)
         run = trajectory(inputs.original, inputs.checkpoints, inputs.model, last)
         moved = partial(moved_until, inputs.checkpoints)
-        measure_checkpoints(run, measurement, device, what, moved)
+        measure_checkpoints(run, measurement, device, what, moved, params.gradient_checkpointing)
         frames.write_cell(measurement.tables(), wildcards, output)
         made_of = provenance.made_of(inputs, params, wildcards)
         files.write_json(provenance.record(made_of), output.record)

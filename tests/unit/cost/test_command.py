@@ -47,12 +47,13 @@ def test_a_configuration_is_merged_and_values_are_typed(capsys):
 
 
 def test_a_card_that_is_too_small_is_told_with_the_number_that_it_takes(capsys):
-    value, outside = "models={llama-2-7b: {resources: {gpus: 1}}}", "geffect={in_run: false}"
+    llama = "models={{llama-2-7b: {{offload: [], resources: {{gpus: {}}}}}}}"
+    value, outside = llama.format(1), "geffect={in_run: false}"
     text = run(capsys, "--config", value, outside)
     assert re.search(r"llama-2-7b: unlearn holds \d+ GB a card on 1, more than A100-80GB", text)
     needed = int(re.search(r"unlearn holds .* it needs (\d) cards", text)[1])
     assert needed > 1
-    value = f"models={{llama-2-7b: {{resources: {{gpus: {needed}}}}}}}"
+    value = llama.format(needed)
     assert "unlearn holds" not in run(capsys, "--config", value, outside)
 
 

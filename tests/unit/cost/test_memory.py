@@ -19,7 +19,7 @@ from geffect.effects.measurement import Measurement
 from geffect.evaluation.passes import generate, gradient_norms, score
 from geffect.losses.loss import Loss
 from geffect.models import offload, scratch
-from geffect.models.compute import computing_in, frozen
+from geffect.models.compute import computing_in, frozen, recompute
 from geffect.models.offload import Parked, offloading
 from geffect.names import OFFLOADED
 from geffect.training.loop import train
@@ -187,10 +187,18 @@ def test_training_with_a_regularizer(regularizer, decay, precision, parts, shape
 @pytest.mark.parametrize("change", ["trapezoid", "simpson"])
 @pytest.mark.parametrize(("against", "in_run"), [(None, False), ("kl", False), ("kl", True)])
 @pytest.mark.parametrize(
-    ("precision", "parts"), [("float32", ()), ("float32", OFFLOADED), ("bf16", OFFLOADED)]
+    ("precision", "parts", "checkpointing"),
+    [
+        ("float32", (), False),
+        ("float32", (), True),
+        ("float32", OFFLOADED, False),
+        ("bf16", OFFLOADED, True),
+    ],
 )
-def test_measuring(change, against, in_run, precision, parts, cell_of, tiny):
+def test_measuring(change, against, in_run, precision, parts, checkpointing, cell_of, tiny):
     model, shape = tiny
+    if checkpointing:
+        recompute(model)
     cell = cell_of("npo", against)
     with computing_in(precision):
         original = frozen(copy.deepcopy(model))
@@ -225,7 +233,16 @@ def test_measuring(change, against, in_run, precision, parts, cell_of, tiny):
     kl = against is not None
     losses = Losses(regularizer=kl, original=kl, kl=kl, offload=frozenset(parts))
     batch = Batch(3, width, width)
-    moments = memory.measurement(shape, precision, batch, losses, in_run, kl, change == "simpson")
+    moments = memory.measurement(
+        shape,
+        precision,
+        batch,
+        losses,
+        in_run,
+        kl,
+        change == "simpson",
+        checkpointing=checkpointing,
+    )
     assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)
 
 

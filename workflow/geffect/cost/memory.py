@@ -72,6 +72,34 @@ class Losses:
         return (self.regularizer + self.decay) if asked else 0
 
 
+def fetched_by_update(shape: Shape, losses: Losses) -> float:
+    """Bytes that an update moves to or from the machine's memory.
+
+    Moments go both ways. For the regularizer's share both gradients go away and come back, one of
+    them twice; its moment comes twice, its share once, and both go away. Weight decay's goes once
+    each way.
+    """
+    times = 4.0 if "optimizer" in losses.offload else 0.0
+    if losses.watched and "shares" in losses.offload:
+        times += 10 * losses.regularizer + 2 * losses.decay
+    return times * FULL * shape.parameters
+
+
+def fetched_by_measurement(shape: Shape, precision: str, losses: Losses, probes: int) -> float:
+    """Bytes that a measured step moves to or from the machine's memory.
+
+    The gradients of both risks go away, and come back for the change of risk, their norms, each
+    term's products, and the tables; the old ones and the old weights come once, and the weights go.
+    With a regularizer the objective's gradient goes and comes, with those of the risks once more.
+    θ_o is away while the tables are made.
+    """
+    if "measurement" not in losses.offload:
+        return 0
+    terms = 1 + losses.regularizer + probes
+    aside = 2 * losses.original * original(shape, precision)
+    return (12 + 2 * terms + 4 * losses.regularizer) * FULL * shape.parameters + aside
+
+
 def total(parts: Parts) -> float:
     """All bytes."""
     return sum(parts.values())
@@ -157,12 +185,14 @@ def measurement(
     simpson: bool = False,
     tables: bool = True,
     directions: int = 2,
+    checkpointing: bool = False,
 ) -> dict[str, Parts]:
     """The moments of a measured step after the first: moment -> parts.
 
     Args:
         several_terms: whether a regularizer or probe is measured besides the objective.
         tables: whether instances or tokens are measured.
+        checkpointing: whether the passes that differentiate losses compute activations again.
     """
     one = FULL * shape.parameters
     held = _held(shape, precision, losses)
@@ -170,7 +200,7 @@ def measurement(
         kept_beside = ("weights", "original model")
         held = {**{n: held[n] for n in kept_beside}, "shares": one * losses.shares}
     parked = "measurement" in losses.offload
-    kept = activations(shape, precision, batch, kl=losses.kl)
+    kept = activations(shape, precision, batch, checkpointing, losses.kl)
     # Where everything is parked but the gradient that is being computed, tensors still pass by.
     here = 0 if parked else one
     last = {"previous step": here, "directions": 2 * here}
@@ -203,13 +233,15 @@ def measurement(
         rounded = shape.linear if parked and precision == "bf16" else 0
         last["directions"] = directions * (one - (FULL - HALF) * rounded)
         along = (1 + directions) * _LOGITS_ALONG * _logits(shape, batch)
+        if parked:
+            held["original model"] = 0
         moments["tokens"] = {
             **held,
             **last,
             "rounded weights": HALF * rounded,
             "activations": along,
         }
-        moments["instances"] = {**held, **last, **kept}
+        moments["instances"] = {**held, **last, **activations(shape, precision, batch)}
     return moments
 
 

@@ -49,8 +49,8 @@ _BACKGROUND = {"hub": (100, 117), "directory": (100, 117)}
 _LONGEST = 1.6
 _SCAN = 8  # points of a search at matched retention before its bisection
 # Seconds that a pass through one block takes at least (some fifty kernels), and until a job
-# computes (imports, data); bytes a second of a disk.
-_LAUNCH, _START, _DISK = 4e-4, 8, 1e9
+# computes (imports, data); bytes a second of a disk, and between a card and the machine's memory.
+_LAUNCH, _START, _DISK, _HOST = 4e-4, 8, 1e9, 2e10
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ class Job:
         busy = self.work.flops / (card.flops[mode] * share)
         busy += self.work.traffic / (card.bandwidth * OF_BANDWIDTH)
         busy = max(busy, self.work.launches * _LAUNCH) + self.work.disk / _DISK
+        busy += self.work.host / _HOST
         states = self.occasions
         if self.interval:
             states = min(states, int(busy / self.interval))
@@ -261,16 +262,18 @@ class Plan:
             settings.gradient_checkpointing,
         )
         one = 4 * shape.parameters
+        losses = Losses(watched=False, offload=self._offload(model))
+        moved = steps * memory.fetched_by_update(shape, losses)
         return self._job(
             model,
             stage,
             count,
-            work + Work(disk=one),
+            work + Work(disk=one, host=moved),
             memory.training(
                 shape,
                 passes.precision,
                 self._batch(model, settings.micro_batch_size),
-                Losses(watched=False),
+                losses,
                 settings.gradient_checkpointing,
                 -(-settings.batch_size // settings.micro_batch_size),
             ),
@@ -278,6 +281,9 @@ class Plan:
             state=3 * one,
             occasions=(steps - 1) // self.raw["training"]["resume_every"],
         )
+
+    def _offload(self, model: str) -> frozenset[str]:
+        return frozenset(self.config.compute(model)["offload"])
 
     def _of_cell(self, cell: CellKey) -> Iterator[Job]:
         raw, model, shape = self.raw, cell.model, self.shape(cell.model)
@@ -293,6 +299,7 @@ class Plan:
             any(term.original for term in (run.objective, run.regularizer) if term is not None),
             any("reference_logits" in need for need in needs[:2]),
             settings.weight_decay > 0,
+            offload=self._offload(model),
         )
         seen = replace(
             losses,
@@ -308,6 +315,7 @@ class Plan:
             regularized or bool(run.probes),
             run.simpson,
             run.instances or run.tokens,
+            checkpointing=settings.gradient_checkpointing,
         )
         training = memory.training(
             shape,
@@ -319,9 +327,13 @@ class Plan:
             -(-settings.batch_size // settings.micro_batch_size),
         )
         work, of_measuring = unlearned(passes, run), measured(passes, run)
-        checkpoints = self._checkpoints(cell, losses.shares) * one
+        work += Work(host=run.steps * memory.fetched_by_update(shape, losses))
+        fetched = memory.fetched_by_measurement(shape, passes.precision, seen, len(run.probes))
+        of_measuring += Work(host=run.measured * fetched)
+        shares = regularized + (settings.weight_decay > 0)
+        checkpoints = self._checkpoints(cell, shares) * one
         saved: dict[str, Any] = {
-            "state": (3 + losses.shares + regularized) * one,
+            "state": (3 + shares + regularized) * one,
             "occasions": run.measured - 2,  # at measured steps but the first and the last
         }
         files = one if raw["keep_models"] else 0

@@ -25,12 +25,14 @@ class Work:
         traffic: bytes that move between a card and its memory besides those products' own.
         launches: blocks that passes go through one after another, each a few dozen kernels.
         disk: bytes that are written or read.
+        host: bytes that move between a card and the machine's memory (`models.offload`).
     """
 
     flops: float = 0
     traffic: float = 0
     launches: float = 0
     disk: float = 0
+    host: float = 0
 
     def __add__(self, other: "Work") -> "Work":
         return Work(
@@ -38,11 +40,16 @@ class Work:
             self.traffic + other.traffic,
             self.launches + other.launches,
             self.disk + other.disk,
+            self.host + other.host,
         )
 
     def __mul__(self, times: float) -> "Work":
         return Work(
-            self.flops * times, self.traffic * times, self.launches * times, self.disk * times
+            self.flops * times,
+            self.traffic * times,
+            self.launches * times,
+            self.disk * times,
+            self.host * times,
         )
 
 
@@ -166,7 +173,7 @@ def unlearned(passes: Passes, run: Unlearning) -> Work:
 
 def measured(passes: Passes, run: Unlearning) -> Work:
     """The G-effects of a cell at all measured steps."""
-    whole = FORWARD + BACKWARD
+    whole = FORWARD + BACKWARD + (FORWARD if run.recomputed else 0)
 
     def over(rows: int, products: float) -> Work:
         return passes.over(rows, run.measured_at_once, products, by_length=True)

@@ -14,6 +14,7 @@ from geffect.data.encoding import Example
 from geffect.errors import DataError, NotFiniteError
 from geffect.losses.loss import Loss
 from geffect.losses.view import View
+from geffect.models.compute import while_recomputing
 from geffect.models.offload import Parked, Summed, parked
 from geffect.names import COMBINED, COMPONENTS, OBJECTIVE, REGULARIZER, TOTAL
 
@@ -131,14 +132,15 @@ def gradient_over(
     count = sum(loss.count(batch) for batch in batches)
     model.zero_grad(set_to_none=True)
     value = 0.0
-    for batch in batches:
-        seen = loss.view(model, batch)
-        if look is not None:
-            look(batch, seen)
-        total = loss.total(seen)
-        del seen  # its logits are of no use to the backward pass
-        (total / count).backward()
-        value += total.item() / count
+    with while_recomputing(model):
+        for batch in batches:
+            seen = loss.view(model, batch)
+            if look is not None:
+                look(batch, seen)
+            total = loss.total(seen)
+            del seen  # its logits are of no use to the backward pass
+            (total / count).backward()
+            value += total.item() / count
     at_minimum = loss.minimum is not None and value == loss.minimum
     result = {
         name: torch.zeros_like(p) if p.grad is None or at_minimum else p.grad

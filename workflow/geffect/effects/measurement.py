@@ -43,9 +43,9 @@ from geffect.errors import ModelError, NotFiniteError
 from geffect.losses.loss import RISK, Loss
 from geffect.losses.view import View, with_reference
 from geffect.models.components import component_map
-from geffect.models.compute import halved, input_device
+from geffect.models.compute import halved, input_device, recompute
 from geffect.models.folder import load_model, load_original
-from geffect.models.offload import Summed, parked
+from geffect.models.offload import Summed, aside, parked
 from geffect.names import (
     EFFECT_DATASETS,
     OBJECTIVE,
@@ -240,6 +240,13 @@ class Measurement:
             {name: gradients[name] for name in values if not math.isnan(values[name])},
             halved(model),
         )
+        originals = (loss.original for loss in self.losses.values() if loss.keeps_original)
+        with aside("measurement", next(originals, None)):
+            self._tables(model, step, directions, components)
+
+    def _tables(
+        self, model: PreTrainedModel, step: int, directions: Directions, components: Components
+    ) -> None:
         looks_at_refusals = self.trains_on_refusals or self.pairs_refusals
         weighted = None if looks_at_refusals else self.losses[OBJECTIVE]
         if self.instances:
@@ -528,10 +535,12 @@ def measure_checkpoints(
     device: torch.device | str,
     what: str,
     moved: Callable[[int], Mapping[str, Gradient]] = lambda step: {},
+    checkpointing: bool = False,
 ) -> None:
     """Measures at every checkpoint (step, model folder) of a run; the first is θ_o.
 
-    `moved` gives what `Measurement.at` is told of a step.
+    `moved` gives what `Measurement.at` is told of a step; with `checkpointing` the passes that
+    differentiate losses compute activations again instead of keeping them.
 
     Raises:
         ModelError: a folder holds no model, or one of another run.
@@ -544,5 +553,7 @@ def measure_checkpoints(
         if done > 1:
             del model  # two models at once may not fit
             model = load_model(folder, device)
+        if checkpointing:
+            recompute(model)
         measurement.at(model, step, moved(step))
         progress.step(done)

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from geffect.errors import ModelError
 from geffect.models import offload as _offload
@@ -165,6 +166,34 @@ def frozen(model: PreTrainedModel) -> PreTrainedModel:
         if name in names:
             parameter.data = parameter.data.bfloat16()
     return model
+
+
+def recompute(model: PreTrainedModel) -> None:
+    """Has blocks computed again in the backward passes of training, and `while_recomputing`."""
+    model.activation_checkpointing_enable()
+    # Its hook is for frozen embeddings, and cannot be differentiated in forward mode.
+    model.disable_input_require_grads()
+
+
+@contextlib.contextmanager
+def while_recomputing(model: PreTrainedModel) -> Iterator[None]:
+    """Backward passes compute blocks again, also in evaluation mode, if `recompute` was called.
+
+    Transformers looks at the block's own mode; dropout, which looks at its own, stays as it is.
+    """
+    blocks = [
+        module
+        for module in model.modules()
+        if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
+    ]
+    before = [block.training for block in blocks]
+    try:
+        for block in blocks:
+            block.training = True
+        yield
+    finally:
+        for block, mode in zip(blocks, before, strict=True):
+            block.training = mode
 
 
 def raised(values: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from geffect.errors import ModelError
 from geffect.names import OFFLOADED
@@ -97,6 +98,20 @@ def raised(resting: Tensor, device: torch.device) -> Tensor:
 def parked(part: str, tensors: MutableMapping[str, Tensor]) -> MutableMapping[str, Tensor]:
     """The tensors, parked if this part is to be; the given ones are then not needed any more."""
     return Parked(tensors) if away(part) else tensors
+
+
+@contextlib.contextmanager
+def aside(part: str, model: PreTrainedModel | None) -> Iterator[None]:
+    """A model that nobody runs within it, parked if this part is to be."""
+    parameters = [] if model is None or not away(part) else list(model.parameters())
+    devices = [parameter.device for parameter in parameters]
+    try:
+        for parameter in parameters:
+            parameter.data = lowered(parameter.data)
+        yield
+    finally:
+        for parameter, device in zip(parameters, devices, strict=True):
+            parameter.data = raised(parameter.data, device)
 
 
 def resting(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

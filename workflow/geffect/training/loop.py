@@ -18,6 +18,7 @@ from geffect.data.batches import Batch
 from geffect.data.encoding import Example
 from geffect.errors import NotFiniteError
 from geffect.losses.loss import Loss
+from geffect.models.compute import recompute
 from geffect.models.offload import parked
 from geffect.names import REGULARIZER
 from geffect.progress import Progress
@@ -108,20 +109,22 @@ def train(
     parameters = [p for p in model.parameters() if p.requires_grad]
     state = None if resume is None else resume.load()
     remaining = range(1 if state is None else state.step + 1, steps + 1)
-    _evaluation_mode(model, settings)
+    model.eval()
     references = References(model, losses, visits, settings.micro_batch_size, remaining, what)
     optimizer = torch.optim.AdamW(
         parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     scheduler = get_scheduler(settings.schedule, optimizer, settings.warmup(rows), steps)
-    _train_mode(model, settings)
+    if settings.gradient_checkpointing:
+        recompute(model)
+    model.train()
     torch.manual_seed(seed)
     outcome, progress = Outcome(), Progress(what, steps)
     shares = Shares(model, optimizer, REGULARIZER in losses, observer is not None)
     if state is not None:
         _restore(state, model, optimizer, scheduler, shares, outcome)
     if observer is not None:
-        with _looked_at(model, settings):
+        with _looked_at(model):
             if state is None:
                 observer.at(model, 0, {})
             else:
@@ -137,7 +140,7 @@ def train(
         if select is not None:
             first = next(iter(losses))
             try:
-                with _looked_at(model, settings):
+                with _looked_at(model):
                     batches[first] = select(model, batches[first], step)
             except NotFiniteError as error:
                 unknown = ("loss", *(f"loss_{name}" for name in losses), "grad_norm")
@@ -179,39 +182,27 @@ def train(
             outcome.diverged = (step, "non-finite weights")
             break
         if observer is not None and (step % every == 0 or step == steps):
-            with _looked_at(model, settings):
+            with _looked_at(model):
                 observer.at(model, step, shares.moved)
             shares.reset()
         if resume is not None and step < steps and resume.due(step):
             tables = {} if observer is None else observer.state()
             resume.save(_state(step, model, optimizer, scheduler, shares, outcome, tables))
         progress.step(step, f"loss {row['loss']:.4g}")
-    _evaluation_mode(model, settings)
+    model.eval()
+    if settings.gradient_checkpointing:
+        model.activation_checkpointing_disable()
     return outcome
 
 
 @contextmanager
-def _looked_at(model: PreTrainedModel, settings: TrainingSettings) -> Iterator[None]:
-    """In evaluation mode, and with activations kept: forward mode cannot compute them again."""
-    _evaluation_mode(model, settings)
+def _looked_at(model: PreTrainedModel) -> Iterator[None]:
+    """In evaluation mode, in which activations are kept: forward mode cannot compute them again."""
+    model.eval()
     try:
         yield
     finally:
-        _train_mode(model, settings)
-
-
-def _train_mode(model: PreTrainedModel, settings: TrainingSettings) -> None:
-    model.train()
-    if settings.gradient_checkpointing:
-        model.activation_checkpointing_enable()
-        # Its hook is for frozen embeddings, and cannot be differentiated in forward mode.
-        model.disable_input_require_grads()
-
-
-def _evaluation_mode(model: PreTrainedModel, settings: TrainingSettings) -> None:
-    model.eval()
-    if settings.gradient_checkpointing:
-        model.activation_checkpointing_disable()
+        model.train()
 
 
 def _accumulate(

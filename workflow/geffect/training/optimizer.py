@@ -49,7 +49,8 @@ def restore(
     parameters = optimizer.param_groups[0]["params"]
     for number, state in moments.items():
         # Loaded by the optimiser itself, all moments would be on the card at once.
+        device = parameters[number].device
         optimizer.state[parameters[number]] = {
-            name: offload.lowered(tensor) if name in MOMENTS else tensor.clone()
+            name: offload.lowered(tensor) if name in MOMENTS else tensor.to(device, copy=True)
             for name, tensor in state.items()
         }
