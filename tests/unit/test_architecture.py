@@ -49,6 +49,7 @@ WITHOUT_TORCH = (
     "geffect",
     "geffect.config",
     "geffect.cost.command",
+    "geffect.effects.command",
     "geffect.losses.registry",
     "geffect.report.registry",
     "geffect.report.command",

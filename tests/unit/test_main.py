@@ -10,6 +10,7 @@ from geffect import __main__ as commands
 MODULES = {
     "status": "geffect.jobs.status",
     "evaluate": "geffect.evaluation.command",
+    "effects": "geffect.effects.command",
     "cost": "geffect.cost.command",
     "draw": "geffect.report.command",
     "reweight": "geffect.effects.reweighting",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from geffect.data.encoding import Encoder as Encoder
     from geffect.data.encoding import Example as Example
     from geffect.data.templates import Template as Template
+    from geffect.effects.callback import GEffectCallback as GEffectCallback
     from geffect.effects.measure import measure as measure
     from geffect.effects.measure import measure_instances as measure_instances
     from geffect.effects.measure import measure_tokens as measure_tokens
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from geffect.evaluation.folder import Evaluation as Evaluation
     from geffect.evaluation.folder import evaluate as evaluate
     from geffect.evaluation.samples import EvaluationSettings as EvaluationSettings
+    from geffect.losses.given import function_loss as function_loss
     from geffect.losses.loss import RISK as RISK
     from geffect.losses.loss import Loss as Loss
     from geffect.losses.loss import objective as objective
@@ -36,6 +38,7 @@ _PUBLIC = {
     "Evaluation": "geffect.evaluation.folder",
     "EvaluationSettings": "geffect.evaluation.samples",
     "Example": "geffect.data.encoding",
+    "GEffectCallback": "geffect.effects.callback",
     "GeffectError": "geffect.errors",
     "Loss": "geffect.losses.loss",
     "RISK": "geffect.losses.loss",
@@ -44,6 +47,7 @@ _PUBLIC = {
     "component_map": "geffect.models.components",
     "cumulated": "geffect.report.tables.geffect",
     "evaluate": "geffect.evaluation.folder",
+    "function_loss": "geffect.losses.given",
     "load_model": "geffect.models.folder",
     "main_table": "geffect.report.tables.main",
     "measure": "geffect.effects.measure",

@@ -1,4 +1,4 @@
-"""The commands: `geffect status`, `evaluate`, `cost`, `draw`, `reweight`."""
+"""The commands: `geffect status`, `evaluate`, `effects`, `cost`, `draw`, `reweight`."""
 
 import importlib
 import sys
@@ -6,6 +6,7 @@ import sys
 COMMANDS = {
     "status": ("geffect.jobs.status", "shows what is done, running or failed in a run, and why"),
     "evaluate": ("geffect.evaluation.command", "evaluates any model folder"),
+    "effects": ("geffect.effects.command", "measures G-effects of saved checkpoints"),
     "cost": ("geffect.cost.command", "shows what a configured grid will cost"),
     "draw": ("geffect.report.command", "draws figures of a run again"),
     "reweight": ("geffect.effects.reweighting", "judges a weighting scheme on a finished run"),

@@ -88,6 +88,10 @@ class Cell:
         """The retain rows that may be trained on, encoded."""
         return self.encoder.rows(self.retain_rows, "retain rows")
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of some tokens."""
+        return str(self.encoder.tokenizer.decode(list(ids)))
+
     def draw(self, hidden: int) -> Draws:
         """This cell's draws, for a model of hidden dimension `hidden`."""
         counts = (len(self.forget_rows), len(self.retain_rows), len(self.refusals))

@@ -136,7 +136,7 @@ class Measurement:
         self.trains_on_refusals = cell.trains_on_refusals
         self.pairs_refusals = cell.objective.pairs_refusals
         self.rows = {sample: row["row"] for sample, row in enumerate(cell.forget_rows)}
-        self.decode = cell.encoder.tokenizer.decode
+        self.decode = cell.decode
         self.instances, self.tokens = instances, tokens
         self.previous: tuple[dict[str, float], dict[str, Gradient], Gradient] | None = None
         self.parts: dict[str, list[pd.DataFrame]] = {"geffect": [], "risk": []}

@@ -25,8 +25,11 @@ DIVERGED = "DIVERGED.json"  # stands in for weights that do not exist
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _WHAT_TO_DO = "name a complete folder of save_pretrained, or remove this one and make it again"
 
-logging.getLogger("transformers").setLevel(logging.ERROR)
-disable_progress_bar()
+
+def _quiet() -> None:
+    # Not on import: somebody who trains by transformers wants to see what it says.
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    disable_progress_bar()
 
 
 def load_model(
@@ -43,6 +46,7 @@ def load_model(
         DamagedError: a file is missing, its weights are truncated, or they are not those of its
             config.json.
     """
+    _quiet()
     folder = Path(folder)
     if diverged(folder):
         raise ModelError(f"{folder}: the run diverged, so there are no weights to load")
@@ -131,6 +135,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
         ModelError: it cannot be used: it has no EOS token or no character offsets.
         DamagedError: there is none, or its file is truncated.
     """
+    _quiet()
     folder = Path(folder)
     # Without any of these transformers would make an empty one.
     missing = [] if any((folder / name).is_file() for name in _VOCABULARIES) else ["tokenizer.json"]
@@ -152,6 +157,7 @@ def positions(folder: str | Path) -> int | None:
         ModelError: its config is of no known architecture.
         DamagedError: it has none, or a truncated one.
     """
+    _quiet()
     _check_files(Path(folder), files.missing_files(folder, ["config.json"]), "config.json")
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
