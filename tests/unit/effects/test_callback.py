@@ -161,7 +161,7 @@ def test_a_training_that_is_looked_at_ends_in_the_same_weights(kind, trained, ca
 def test_the_tables_are_those_of_the_saved_checkpoints(
     precision, trained, callback, rows, tmp_path
 ):
-    # No tokenizer of transformers: by its padding token the trainer would change the model's config.
+    # No tokenizer of transformers: its padding token would end up in the model's config.
     decoder = SimpleNamespace(decode=str, save_pretrained=lambda *given, **named: None)
     kind = "plain" if precision == "float32" else "accumulating in bf16"
     seen = callback(instances=True, tokens=True, micro_batch_size=3)
@@ -404,14 +404,22 @@ def test_a_sharded_model_is_refused_before_it_is_trained(trained, callback):
         assert torch.equal(p, q)
 
 
-@pytest.mark.parametrize("how", ["settings", "launched"])
-def test_deepspeed_is_refused_whatever_its_stage(how, trained, callback):
-    arguments = SimpleNamespace(
-        deepspeed={"zero_optimization": {"stage": 1}} if how == "settings" else None,
-        distributed_state=SimpleNamespace(distributed_type=SimpleNamespace(value="DEEPSPEED")),
-    )
-    with pytest.raises(ModelError, match="DeepSpeed"):
+@pytest.mark.parametrize(
+    ("engine", "deepspeed", "processes", "words"),
+    [
+        ("NO", {"zero_optimization": {"stage": 1}}, 1, "DeepSpeed"),
+        ("DEEPSPEED", None, 1, "DeepSpeed"),
+        ("MULTI_GPU", None, 2, "2 processes"),
+    ],
+)
+def test_deepspeed_and_several_processes_are_refused(
+    engine, deepspeed, processes, words, trained, callback
+):
+    kind = SimpleNamespace(distributed_type=SimpleNamespace(value=engine))
+    arguments = SimpleNamespace(deepspeed=deepspeed, distributed_state=kind, world_size=processes)
+    with pytest.raises(ModelError) as raised:
         callback().on_train_begin(arguments, None, None, model=trained.start)
+    assert words in str(raised.value) and INSTEAD in str(raised.value)
 
 
 def test_everything_is_as_it_was_after_a_measurement(tiny_model, random_examples, rng):

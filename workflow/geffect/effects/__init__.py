@@ -7,5 +7,8 @@
 - `tokens`: ∇R(D) · ∇log p_i for every label token, by forward-mode differentiation;
 - `reweighting`: the G-effect of any reweighted log-likelihood, from the table of tokens;
 - `measure`: all of these for a model in memory, in a call each;
-- `measurement`: all of these along a cell's run.
+- `measurement`: all of these along a cell's run;
+- `given`: the same along a training that somebody else runs, of rows and losses that are brought;
+- `callback`, `undisturbed`: in a `transformers.Trainer`, which must not notice;
+- `command`: of saved checkpoints.
 """

@@ -39,8 +39,9 @@ class GEffectCallback(TrainerCallback):
     Passed to a trainer in `callbacks`, it adds its totals to `state.log_history`. With
     `attach(trainer)` they go through the trainer's log, and so also to TensorBoard or W&B.
 
-    Computes in bf16 where the trainer does (`bf16=True`), else in the precision of the weights. In
-    a run of several processes (DDP) each measures the same, and the first one writes.
+    Computes in bf16 where the trainer does (`bf16=True`), else in the precision of the weights.
+    Beside the training's own memory it needs some more copies of the weights: gradients, θ_o if a
+    loss looks at it, and the weights and gradients of the measured step before.
 
     Args:
         forget: D_u: rows of `input_ids` and `labels` (-100 where there is none) as in a tokenised
@@ -132,14 +133,16 @@ class GEffectCallback(TrainerCallback):
         """Measures at θ_o.
 
         Raises:
-            ModelError: the model is sharded, its architecture is not understood, or the training
-                is a resumed one.
+            ModelError: the model is sharded, several processes train it, its architecture is not
+                understood, or the training is a resumed one.
             ConfigError: tables of tokens are asked for without a tokenizer.
             DataError: a row is longer than the model's number of positions.
         """
         model = given["model"]
         if getattr(args, "deepspeed", None) or _engine(args) == "DEEPSPEED":
             raise ModelError(f"DeepSpeed keeps gradients to itself: {INSTEAD}")
+        if args.world_size > 1:
+            raise ModelError(f"{args.world_size} processes train together: {INSTEAD}")
         check_undivided(model)
         if state.global_step > 0:
             raise ModelError(
@@ -187,8 +190,7 @@ class GEffectCallback(TrainerCallback):
         with undisturbed(model, self.precision):
             self.measurement.at(model, step)
         self.measured = step
-        if state.is_world_process_zero:
-            self.measurement.write(self.out, self.key)
+        self.measurement.write(self.out, self.key)
         totals = {f"geffect/{name}": v for name, v in self.measurement.totals().items()}
         if self.trainer is None:
             state.log_history.append({**totals, "epoch": state.epoch, "step": step})
