@@ -60,8 +60,8 @@ class GEffectCallback(TrainerCallback):
             the model is kept if one is needed.
         control_vector: RMU's u [d], for losses that need it.
         components: those that the tables keep, such as `total`, `deep` or `layer.1`; None for all.
-        instances, tokens: whether to make these tables too. Tables of tokens need the trainer's
-            `processing_class`, a tokenizer.
+        instances: whether to make this table too.
+        tokens: likewise; it needs the trainer's `processing_class`, a tokenizer.
         change: how the change of risk is predicted, "trapezoid" or "simpson".
         micro_batch_size: rows at once; a matter of memory only.
         key: values of the columns `model`, `split`, `objective`, `regularizer`, `seed` that are to
