@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from geffect.effects.measure import measure_instances as measure_instances
     from geffect.effects.measure import measure_tokens as measure_tokens
     from geffect.effects.reweighting import reweighted as reweighted
+    from geffect.effects.rules import product_rule as product_rule
     from geffect.errors import GeffectError as GeffectError
     from geffect.evaluation.folder import Evaluation as Evaluation
     from geffect.evaluation.folder import evaluate as evaluate
@@ -54,6 +55,7 @@ _PUBLIC = {
     "measure_instances": "geffect.effects.measure",
     "measure_tokens": "geffect.effects.measure",
     "objective": "geffect.losses.loss",
+    "product_rule": "geffect.effects.rules",
     "regularizer": "geffect.losses.loss",
     "reweighted": "geffect.effects.reweighting",
 }

@@ -697,6 +697,13 @@ def test_a_model_folder_tells_its_number_of_blocks(by_path):
     assert Config(raw).layers("phi-1_5") == 24
 
 
+@pytest.mark.parametrize("name", ["n_layer", "n_layers", "num_layers"])
+def test_a_model_folder_may_call_its_blocks_as_its_family_does(by_path, name):
+    raw, folder = by_path
+    (folder / "config.json").write_text(json.dumps({name: 12}))
+    assert Config(raw).layers("phi-1_5") == 12
+
+
 def test_a_model_folder_of_two_blocks_is_refused(by_path):
     raw, folder = by_path
     (folder / "config.json").write_text(json.dumps({"num_hidden_layers": 2}))

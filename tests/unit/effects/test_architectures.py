@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig
 
-from geffect.effects import architectures
+from geffect.effects import architectures, measurement
 from geffect.effects.architectures import check_config
 from geffect.errors import ModelError
 from geffect.jobs import engine
@@ -14,7 +14,9 @@ from geffect.jobs import engine
 BOTH = {"instances": True, "tokens": True}
 
 
-@pytest.mark.parametrize("architecture", ["phi", "llama", "gpt_neox", "mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize(
+    "architecture", ["phi", "llama", "gpt_neox", "qwen3", "gemma2", "gpt2", "opt", "mixtral"]
+)
 def test_architectures_are_tried_at_their_published_size_without_weights(architecture, caplog):
     config = AutoConfig.for_model(architecture, dtype=torch.float16)  # as they are published
     before, state = config.to_dict(), torch.random.get_rng_state()
@@ -25,7 +27,11 @@ def test_architectures_are_tried_at_their_published_size_without_weights(archite
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_what_the_engine_does_not_understand_is_refused_with_what_helps():
+def test_what_the_engine_does_not_understand_is_refused_with_what_helps(monkeypatch):
+    def fail(*arguments):
+        raise ValueError("cannot be\nmeasured")
+
+    monkeypatch.setattr(measurement, "instance_effects", fail)
     gemma = AutoConfig.for_model("gemma")
     with pytest.raises(ModelError, match=r"GemmaForCausalLM: instances.*instances: false"):
         engine.check_config(gemma, BOTH, "someone/gemma")

@@ -9,8 +9,7 @@ from torch import nn
 
 from geffect.data.batches import collate
 from geffect.effects.gradients import Directions, gradient, places
-from geffect.effects.instances import instance_effects
-from geffect.errors import ModelError
+from geffect.effects.instances import instance_effects, plan
 from geffect.losses.loss import RISK
 from geffect.models.components import component_map
 from geffect.names import COMPONENTS
@@ -100,19 +99,16 @@ class GemmaRMSNorm(nn.Module):
 
 
 @pytest.mark.parametrize("other", ["Squared", "GemmaRMSNorm"])
-def test_a_module_that_is_not_understood_is_an_error_that_names_it(
-    other, tiny_model, random_examples
+def test_a_module_that_is_not_linear_in_its_parameters_is_differentiated(
+    other, tiny_model, random_examples, direction, per_label
 ):
     model = tiny_model("llama")
     block = model.model.layers[1]
     if other == "Squared":
         block.mlp.down_proj = Squared(block.mlp.down_proj)
-        where = "model.layers.1.mlp.down_proj"
     else:
         block.input_layernorm = GemmaRMSNorm(16)
-        where = "model.layers.1.input_layernorm"
-    with pytest.raises(ModelError, match=rf"{where} \({other}\)"):
-        instance_effects(model, collate(random_examples(2)), Directions({}), component_map(model))
+    _are_those_of_their_own_backward_passes(model, random_examples(3), direction, per_label)
 
 
 class WithPositions(nn.Module):
@@ -122,13 +118,50 @@ class WithPositions(nn.Module):
         super().__init__()
         self.tokens, self.positions = tokens, nn.Embedding(128, 16, dtype=torch.float64)
 
+    @property
+    def weight(self):
+        return self.tokens.weight
+
     def forward(self, ids):
         return self.tokens(ids) + self.positions(torch.arange(ids.shape[1])[None])
 
 
-def test_learned_positions_are_an_error_and_no_silent_omission(tiny_model, random_examples):
+def test_learned_positions_that_all_rows_share_are_right(
+    tiny_model, random_examples, direction, per_label
+):
     model = tiny_model()
     model.model.embed_tokens = WithPositions(model.model.embed_tokens)
-    components = {name: ("embed", None) for name, _ in model.named_parameters()}
-    with pytest.raises(ModelError, match=r"embed_tokens.positions: .* is not by sample"):
-        instance_effects(model, collate(random_examples(2)), Directions({}), components)
+    _are_those_of_their_own_backward_passes(model, random_examples(3), direction, per_label)
+
+
+class Mixing(nn.Module):
+    """A layer in which the rows of a batch stand one after the other in another order."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return (
+            self.inner(x.transpose(0, 1).flatten(0, 1)).unflatten(0, x.shape[1::-1]).transpose(0, 1)
+        )
+
+
+def test_a_module_that_sees_tokens_in_another_order_is_not_trusted(
+    tiny_model, random_examples, direction, per_label
+):
+    model = tiny_model("llama")
+    mlp = model.model.layers[1].mlp
+    mlp.down_proj = Mixing(mlp.down_proj)
+    _are_those_of_their_own_backward_passes(model, random_examples(3), direction, per_label)
+    assert "model.layers.1.mlp.down_proj" in plan(model).owners
+
+
+def _are_those_of_their_own_backward_passes(model, examples, direction, per_label):
+    components = component_map(model)
+    directions = Directions({"any": direction(model)})
+    found = instance_effects(model, collate(examples), directions, components)[1]["any"]
+    for row, example in enumerate(examples):
+        own = summed(per_label(model, example))
+        for place, (value, scale) in products(own, numpy_of(directions["any"]), components).items():
+            assert abs(found[place][row].item() - value) <= 1e-6 * scale, (place, row)

@@ -85,8 +85,12 @@ def test_what_is_checked_of_the_config_is_checked_before_the_weights_are_fetched
 
 
 def test_the_job_fetches_no_weights_of_an_architecture_that_the_engine_refuses(
-    hub, tmp_path, capsys
+    hub, tmp_path, capsys, monkeypatch
 ):
+    def fail(*arguments):
+        raise ValueError("not understood")
+
+    monkeypatch.setattr("geffect.effects.measurement.instance_effects", fail)
     AutoConfig.for_model("gemma").save_pretrained(hub[0])
     spec = importlib.util.spec_from_file_location("download_model_script", SCRIPT)
     script = importlib.util.module_from_spec(spec)
@@ -99,3 +103,9 @@ def test_the_job_fetches_no_weights_of_an_architecture_that_the_engine_refuses(
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "geffect: {instances: false}" in told
     assert nothing_but_the_config_was_fetched(hub, tmp_path / "model")
+
+
+def test_blocks_are_counted_by_whatever_name_the_family_has_for_them(hub, tmp_path):
+    AutoConfig.for_model("gpt2", n_layer=5).save_pretrained(hub[0])
+    with pytest.raises(ModelError, match=r"someone/model: 5 blocks.*layers: 4"):
+        download_model("someone/model", "f00", 4, tmp_path / "model")

@@ -98,12 +98,18 @@ def test_embedding_final_norm_and_unembedding_are_outside_the_blocks(
     ]
 
 
-@pytest.mark.parametrize("name", ["surprise", "model.surprise", "surprise_norm"])
-def test_parameter_that_belongs_nowhere_is_a_model_error(name, tiny_model):
+def test_a_model_without_a_list_of_blocks_is_a_model_error(tiny_model):
     model = tiny_model()
-    parent, _, attribute = name.rpartition(".")
-    setattr(model.get_submodule(parent), attribute, torch.nn.Linear(2, 2))
-    with pytest.raises(ModelError, match=rf"{name}\.weight") as error:
+    model.model.layers = torch.nn.Sequential(*model.model.layers)
+    with pytest.raises(ModelError, match="no list of at least 3 blocks") as error:
+        component_map(model)
+    assert_one_line(error)
+
+
+def test_blocks_that_do_not_run_are_a_model_error(tiny_model):
+    model = tiny_model()
+    model.forward = lambda **_: None
+    with pytest.raises(ModelError, match="does not run its blocks") as error:
         component_map(model)
     assert_one_line(error)
 

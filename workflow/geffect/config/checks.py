@@ -166,7 +166,7 @@ def check_architecture(config: Mapping, where: str) -> None:
 
 
 def folder_config(folder: str | Path, where: str) -> dict:
-    """The content of a model folder's config.json, which has to say `num_hidden_layers`.
+    """The content of a model folder's config.json, with `num_hidden_layers` by whatever name.
 
     Raises:
         ConfigError: naming `where`: the folder is none of a model, or its config does not.
@@ -181,14 +181,14 @@ def folder_config(folder: str | Path, where: str) -> dict:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{where}: {path} is not JSON; copy the folder again") from error
-    if not isinstance(config, dict) or type(config.get("num_hidden_layers")) is not int:
-        other = [name for name in _OTHER_NAMES if isinstance(config, dict) and name in config]
-        said = f" ({other[0]} is another family's name for it)" if other else ""
+    found = config if isinstance(config, dict) else {}
+    blocks = next((found[n] for n in ("num_hidden_layers", *_OTHER_NAMES) if n in found), None)
+    if type(blocks) is not int:
         raise ConfigError(
-            f"{where}: {path} does not say num_hidden_layers as an integer{said}; name a model "
-            "whose config does, such as Phi or Llama"
+            f"{where}: {path} does not say num_hidden_layers as an integer; name a model whose "
+            "config does, such as Phi or Llama"
         )
-    return config
+    return {**found, "num_hidden_layers": blocks}
 
 
 def check_folder(folder: str | Path, where: str) -> None:

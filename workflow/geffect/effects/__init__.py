@@ -4,6 +4,7 @@
 
 - `gradients`: exact gradients over whole data sets, and their products by component and block;
 - `instances`: ∇R(D) · ∇log p(s) for every sample s and component, in one pass;
+- `rules`: how the output of a module changes along a direction, by type of module;
 - `tokens`: ∇R(D) · ∇log p_i for every label token, by forward-mode differentiation;
 - `reweighting`: the G-effect of any reweighted log-likelihood, from the table of tokens;
 - `measure`: all of these for a model in memory, in a call each;

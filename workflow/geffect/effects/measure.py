@@ -98,7 +98,6 @@ def measure_instances(
 
     Raises:
         DataError: a data set is empty, or a row has no label token.
-        ModelError: the pass does not understand a module with parameters.
     """
     components = component_map(model)
 

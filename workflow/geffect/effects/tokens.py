@@ -2,16 +2,20 @@
 
 One pass gives the change of every log p_i along all directions: in units of a forward and backward
 pass over the same rows (three matrix products a weight), a third for the forward pass that all
-directions share, and two thirds for each direction.
+directions share, and two thirds for each direction. Where a model has no forward mode, the same
+comes from differentiating backwards twice: of v ↦ ⟨∇⟨v, log p⟩, G⟩, which is linear in v.
 """
 
+import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, jvp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
@@ -21,6 +25,8 @@ from geffect.effects.gradients import Directions
 from geffect.losses.loss import Loss
 from geffect.losses.view import View, forward, log_probabilities, next_tokens
 
+log = logging.getLogger(__name__)
+
 
 def derivatives(
     model: PreTrainedModel, directions: Directions, function: Callable[[Any], Tensor]
@@ -29,6 +35,50 @@ def derivatives(
     if not directions:
         with torch.no_grad():
             return function(model), {}
+    # Positions are cut out of the unembedding's input; vmap would copy its weight for every row.
+    unembedding = model.get_output_embeddings()
+    handle = unembedding.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
+    try:
+        # The fused attention kernels have neither a forward mode nor second derivatives.
+        with sdpa_kernel(SDPBackend.MATH):
+            if has_forward_mode(model):
+                try:
+                    return _forwards(model, directions, function)
+                except torch.OutOfMemoryError:
+                    raise
+                except (RuntimeError, NotImplementedError) as error:
+                    why = " ".join(str(error).split())
+                    found = _backwards(model, directions, function)
+                    _without_forward_mode.add(model)
+                    _say(type(model).__name__, why)
+                    return found
+            return _backwards(model, directions, function)
+    finally:
+        handle.remove()
+
+
+_without_forward_mode: WeakSet[nn.Module] = WeakSet()
+
+
+def has_forward_mode(model: PreTrainedModel) -> bool:
+    """Whether nothing has shown so far that a model has no forward mode."""
+    return model not in _without_forward_mode
+
+
+@cache
+def _say(model: str, why: str) -> None:
+    """Once per process, since every checkpoint is a model of its own."""
+    log.warning(
+        "%s: tokens are measured by differentiating backwards twice, with all gradients and their "
+        "graph in memory, since the model has no forward mode (%s)",
+        model,
+        why,
+    )
+
+
+def _forwards(
+    model: PreTrainedModel, directions: Directions, function: Callable[[Any], Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
     # In one type with its tangent, as forward mode wants it; autocast would round it anyway.
     parameters = {
         name: p.detach().bfloat16() if name in directions.half else p.detach()
@@ -42,17 +92,29 @@ def derivatives(
     def along(tangent: dict[str, Tensor]) -> Any:
         return jvp(of, (parameters,), (tangent,))
 
-    # Positions are cut out of the unembedding's input; vmap would copy its weight for every row.
-    unembedding = model.get_output_embeddings()
-    handle = unembedding.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
-    try:
-        # The fused attention kernels have no forward mode.
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-            out_dims: Any = (None, 0)  # one value, a slope for each direction
-            value, slopes = vmap(along, out_dims=out_dims)(tangents)
-    finally:
-        handle.remove()
+    with torch.no_grad():
+        out_dims: Any = (None, 0)  # one value, a slope for each direction
+        value, slopes = vmap(along, out_dims=out_dims)(tangents)
     return value, dict(zip(directions, slopes, strict=True))
+
+
+def _backwards(
+    model: PreTrainedModel, directions: Directions, function: Callable[[Any], Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    parameters = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
+    with torch.enable_grad():
+        value = function(At(model, parameters))
+        along = torch.zeros_like(value, requires_grad=True)
+        gradients = torch.autograd.grad(
+            value, list(parameters.values()), along, create_graph=True, allow_unused=True
+        )
+        slopes = {}
+        for direction, tensors in directions.items():
+            pairs = zip(parameters, gradients, strict=True)
+            products = [(g * tensors[n].to(g.dtype)).sum() for n, g in pairs if g is not None]
+            total = torch.stack([product.to(value.device) for product in products]).sum()
+            slopes[direction] = torch.autograd.grad(total, along, retain_graph=True)[0]
+    return value.detach(), slopes
 
 
 class At:

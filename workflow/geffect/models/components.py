@@ -1,19 +1,30 @@
 """The one map from parameter names to components: embed, shallow, middle, deep, lm.
 
-shallow = blocks 1..⌈L/3⌉, middle = up to ⌈2L/3⌉, deep = the rest.
+shallow = blocks 1..⌈L/3⌉, middle = up to ⌈2L/3⌉, deep = the rest. Nothing is found by its name, so
+that the map holds for every architecture: the blocks are the longest list of modules, what a model
+runs before them is embed, and what it runs after them lm.
 """
 
+from typing import Any, cast
+
 import torch
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from geffect.errors import ModelError
 from geffect.names import MINIMUM_BLOCKS
 
 
+def block_count(config: PretrainedConfig) -> int | None:
+    """The number of blocks that a config declares under whatever name; None if it does not."""
+    blocks = getattr(config.get_text_config(), "num_hidden_layers", None)
+    return blocks if isinstance(blocks, int) else None
+
+
 def check_blocks(config: PretrainedConfig, where: str, layers: int | None = None) -> None:
     """Raises ModelError unless there are at least 3 blocks, and `layers` of them where given."""
-    blocks = getattr(config, "num_hidden_layers", None)
-    if not isinstance(blocks, int):
+    blocks = block_count(config)
+    if blocks is None:
         raise ModelError(f"{where}: its config does not say num_hidden_layers; use another model")
     if blocks < MINIMUM_BLOCKS:
         raise ModelError(
@@ -32,39 +43,71 @@ def thirds(layers: int) -> list[str]:
 def component_map(model: PreTrainedModel) -> dict[str, tuple[str, int | None]]:
     """For every parameter: its component and its block (1..L, None outside the blocks).
 
-    `embed` is the input embedding (learned positions included), `lm` the final norm and the
-    unembedding; tied embeddings count under `embed` alone, since they are one parameter.
+    `embed` is what runs before the blocks (token embeddings, learned positions, their norm), `lm`
+    what runs after them (final norm, unembedding); tied embeddings count under `embed` alone, since
+    they are one parameter, and so does whatever several blocks share under the first of them.
 
     Raises:
-        ModelError: a parameter belongs to no component (an unknown architecture).
+        ModelError: no list of at least 3 blocks is found, or the model does not run through it.
     """
-    layers = model.config.num_hidden_layers
-    blocks = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.ModuleList) and len(module) == layers
-    ]
-    if not blocks:
-        raise ModelError(f"{type(model).__name__}: no list of {layers} blocks was found")
-    prefix = blocks[0]
-    parent = prefix.rpartition(".")[0]
+    prefix, blocks = _blocks(model)
     modules = dict(model.named_modules())
-    names = {id(m): name for name, m in modules.items()}
-    embed = names[id(model.get_input_embeddings())]
-    head = names[id(model.get_output_embeddings())]
-    third = thirds(layers)
+    early = _before(model, blocks[0])
+    tokens = model.get_input_embeddings()
+    third = thirds(len(blocks))
     result: dict[str, tuple[str, int | None]] = {}
     for name, _ in model.named_parameters():
-        module = name.rpartition(".")[0]
         if name.startswith(prefix + "."):
             block = int(name[len(prefix) + 1 :].split(".")[0])
             result[name] = (third[block], block + 1)
-        elif module == embed or isinstance(modules[module], torch.nn.Embedding):
-            result[name] = ("embed", None)
-        elif module == head or (module.startswith(parent) and "norm" in module.lower()):
-            result[name] = ("lm", None)
         else:
-            raise ModelError(
-                f"{type(model).__name__}: {name} belongs to no component; extend component_map"
-            )
+            module = modules[name.rpartition(".")[0]]
+            result[name] = ("embed" if module is tokens or module in early else "lm", None)
     return result
+
+
+def _blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
+    """The longest list of modules that is in no other list, and its name.
+
+    One that is as long as the config says goes before any other.
+    """
+    declared = block_count(model.config)
+    lists = {n: m for n, m in model.named_modules() if isinstance(m, nn.ModuleList)}
+    inner = {n for n in lists for other in lists if n.startswith(other + ".")}
+    found = [(n, m) for n, m in lists.items() if n not in inner and len(m) >= MINIMUM_BLOCKS]
+    if not found:
+        raise ModelError(
+            f"{type(model).__name__}: no list of at least {MINIMUM_BLOCKS} blocks was found; use "
+            "another model"
+        )
+    return max(found, key=lambda item: (len(item[1]) == declared, len(item[1])))
+
+
+class _Reached(Exception):
+    """The first block is about to run."""
+
+
+def _before(model: PreTrainedModel, first: nn.Module) -> set[nn.Module]:
+    """The modules that have begun to run when the first block does, on one token."""
+    begun: set[nn.Module] = set()
+
+    def begin(module: nn.Module, _: Any) -> None:
+        if module is first:
+            raise _Reached
+        begun.add(module)
+
+    modes = {module: module.training for module in model.modules()}
+    handles = [module.register_forward_pre_hook(begin) for module in modes]
+    try:
+        model.eval()  # so that no dropout draws random numbers
+        device = cast(torch.Tensor, model.get_input_embeddings().weight).device
+        with torch.no_grad():
+            model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=device), use_cache=False)
+    except _Reached:
+        return begun
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for handle in handles:
+            handle.remove()
+    raise ModelError(f"{type(model).__name__}: it does not run its blocks; use another model")
