@@ -9,11 +9,11 @@ _USUAL = {
     "intermediate_size": 24,
     "num_hidden_layers": LAYERS,
     "num_attention_heads": 4,
-    "max_position_embeddings": 64,
+    "max_position_embeddings": 128,
 }
 _GROUPED = _USUAL | {"num_key_value_heads": 2}
 _GROUPED_4 = _GROUPED | {"head_dim": 4}
-_GPT = {"n_embd": 16, "n_layer": LAYERS, "n_head": 4, "n_positions": 64}
+_GPT = {"n_embd": 16, "n_layer": LAYERS, "n_head": 4, "n_positions": 128}
 _EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 _SPARSE = {"moe_intermediate_size": 12, "num_experts": 4, "num_experts_per_tok": 2}
 _LATENT = {
@@ -53,7 +53,7 @@ FAMILIES = {
     "glm4": _GROUPED_4,
     "ernie4_5": _GROUPED_4,
     "exaone4": _GROUPED,
-    "mpt": {"d_model": 16, "n_layers": LAYERS, "n_heads": 4, "max_seq_len": 64},
+    "mpt": {"d_model": 16, "n_layers": LAYERS, "n_heads": 4, "max_seq_len": 128},
     "gemma": _GROUPED_4,
     "gemma2": _GROUPED_4 | {"query_pre_attn_scalar": 4, "layer_types": _MIXED},
     "gemma3_text": _GROUPED_4 | {"query_pre_attn_scalar": 4, "layer_types": _MIXED},
@@ -61,13 +61,13 @@ FAMILIES = {
     "cohere2": _GROUPED_4 | {"layer_types": _MIXED},
     "gpt2": _GPT,
     "gptj": _GPT | {"rotary_dim": 4},
-    "codegen": _GPT | {"rotary_dim": 4, "n_ctx": 64},
+    "codegen": _GPT | {"rotary_dim": 4, "n_ctx": 128},
     "gpt_bigcode": _GPT,
     "gpt_neo": {
         "hidden_size": 16,
         "num_layers": LAYERS,
         "num_heads": 4,
-        "max_position_embeddings": 64,
+        "max_position_embeddings": 128,
         "window_size": 4,
         "attention_types": [[["global", "local", "global"], 1]],
     },
