@@ -47,6 +47,6 @@ def test_what_cannot_be_made_small_is_left_to_the_check_of_the_whole_model(monke
     def fail(config):
         raise IndexError("sizes that do not fit")
 
-    monkeypatch.setattr(architectures, "_small", fail)
+    monkeypatch.setattr(architectures, "small", fail)
     check_config(AutoConfig.for_model("phi"), True, True, "someone/model")
     assert "only once its weights are there (sizes that do not fit)" in caplog.text

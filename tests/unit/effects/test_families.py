@@ -9,7 +9,7 @@ import torch
 from naive import numpy_of, products, summed
 
 from geffect.data.batches import collate
-from geffect.effects import rules
+from geffect.effects import instances, rules
 from geffect.effects.architectures import check_config
 from geffect.effects.gradients import Directions
 from geffect.effects.instances import instance_effects, plan
@@ -178,3 +178,37 @@ def test_without_a_forward_mode_tokens_come_from_two_backward_passes(
     assert not has_forward_mode(other) and "GPTNeoXForCausalLM: tokens" in caplog.text
     for name, values in expected.items():
         torch.testing.assert_close(found[name], values, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "gemma2"])
+def test_a_large_model_is_tried_on_a_small_one_of_its_kind(family, rng, monkeypatch):
+    model = families.build(family, False, rng)
+    expected = instances.plan(model)
+    tried = []
+
+    def trial(model, tried_as_ever=instances._tried):
+        tried.append(model)
+        return tried_as_ever(model)
+
+    monkeypatch.setattr(instances, "_tried", trial)
+    monkeypatch.setattr(instances, "LARGE", 0)
+    other = copy.deepcopy(model)
+    assert instances.plan(other) == expected
+    special = expected != instances.Plan(instances._own(model))
+    assert (other in tried) == special, "only what needs something special is tried itself"
+
+
+def test_a_large_model_with_modules_of_its_own_is_tried_itself(rng, monkeypatch):
+    class Other(torch.nn.Linear):
+        pass
+
+    model = families.build("llama", False, rng)
+    model.model.layers[0].mlp.down_proj.__class__ = Other
+    monkeypatch.setattr(instances, "LARGE", 0)
+    monkeypatch.setattr(instances, "small", lambda config: families.build("llama", False, rng))
+    tried = []
+    monkeypatch.setattr(
+        instances, "_tried", lambda model: tried.append(model) or instances.Plan({})
+    )
+    instances.plan(model)
+    assert tried == [model]

@@ -35,6 +35,7 @@ from geffect.effects.rules import Inputs, Rule, by_forward_mode, differentiable,
 from geffect.losses.loss import Loss
 from geffect.losses.view import View, forward, log_probabilities, next_tokens
 from geffect.models.compute import computing_in, input_device
+from geffect.models.small import small
 from geffect.names import COMPONENTS, EFFECT_DATASETS, TOTAL
 
 Groups = Mapping[str, tuple[str, ...]]
@@ -347,6 +348,8 @@ class _Taps:
 
 
 _plans: WeakKeyDictionary[nn.Module, Plan] = WeakKeyDictionary()
+LARGE = 10**8
+"""Parameters of a model that is not tried itself where a small one of its kind can be."""
 _LEVELS = 4  # from a weight to the module that uses it
 _TOLERANCE = 1e-2  # of the product of both norms, parameter by parameter
 _NEGLIGIBLE = 1e-4  # of the whole gradient: rounding is all that some biases have
@@ -359,19 +362,46 @@ def plan(model: PreTrainedModel) -> Plan:
     one that uses the weights of its children without calling them.
     """
     if model not in _plans:
-        _plans[model] = _tried(model)
+        found = None
+        if sum(p.numel() for p in model.parameters()) >= LARGE:
+            found = _as_a_small_one(model)
+        _plans[model] = found or _tried(model)
     return _plans[model]
 
 
-def _tried(model: PreTrainedModel) -> Plan:
-    batch = collate([Example((1, 2, 3, 4, 0), 2), Example((4, 0, 3), 1)])
-    batch = batch.to(input_device(model))
+def _as_a_small_one(model: PreTrainedModel) -> Plan | None:
+    """The plan if a small model of the same modules needs nothing special, else None.
+
+    A trial takes gradients of single rows, for which a large model may have no memory.
+    """
+    try:
+        other = small(model.config)
+    except Exception:  # whatever an architecture makes of sizes that it was not meant for
+        return None
+    if _kinds(other) != _kinds(model):
+        return None
+    planned = _tried(other)
+    return Plan(_own(model)) if planned == Plan(_own(other)) else None
+
+
+def _kinds(model: nn.Module) -> set[type[nn.Module]]:
+    return {type(module) for module in model.modules()}
+
+
+def _own(model: PreTrainedModel) -> dict[str, dict[str, str]]:
+    """Every module with the parameters of its own."""
     names = {id(p): name for name, p in model.named_parameters()}
     owners = {
         name: {local: names[id(p)] for local, p in module.named_parameters(recurse=False)}
         for name, module in model.named_modules()
     }
-    owners = {name: own for name, own in owners.items() if own}
+    return {name: own for name, own in owners.items() if own}
+
+
+def _tried(model: PreTrainedModel) -> Plan:
+    batch = collate([Example((1, 2, 3, 4, 0), 2), Example((4, 0, 3), 1)])
+    batch = batch.to(input_device(model))
+    owners: Owners = _own(model)
     with computing_in("float32"), _no_tf32():
         expected = [_of_row(model, batch, row)[1] for row in range(len(batch.input_ids))]
         for _ in range(_LEVELS):
