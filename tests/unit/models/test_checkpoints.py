@@ -1,8 +1,9 @@
 """Checkpoints take their place even where a run wrote none."""
 
 import pytest
+import torch
 
-from geffect.models.checkpoints import Checkpoints
+from geffect.models.checkpoints import Checkpoints, moved_until
 
 
 @pytest.mark.parametrize("steps", [(), (5,), (5, 10)])
@@ -25,3 +26,17 @@ def test_of_chosen_steps_there_are_weights_and_nothing_else(tiny_model, tmp_path
     for step in (0, 5, 10, 12):
         checkpoints.at(model, step, moved)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00010"]
+
+
+def test_what_moved_the_weights_is_read_in_the_order_of_the_run(tiny_model, tmp_path, rng):
+    moved = {
+        share: {name: torch.from_numpy(rng.normal(size=3)) for name in ("b", "a")}
+        for share in ("regularizer", "decay")
+    }
+    Checkpoints(tmp_path, 12).at(tiny_model(), 12, moved)
+    found = moved_until(tmp_path, 12)
+    assert list(found) == list(moved)
+    for share, tensors in moved.items():
+        assert found[share].keys() == tensors.keys()
+        assert all(torch.equal(found[share][name], t) for name, t in tensors.items())
+    assert moved_until(tmp_path, 7) == {}
