@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # pip compiles thousands of modules that nothing imports; those that are get compiled on import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo report test test-all test-loss test-slurm trials bench docs lint format mutants
+.PHONY: demo report test test-all test-loss test-slurm trials bench bench-gpu docs lint format mutants
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -53,6 +53,11 @@ trials: .venv/dev
 bench: .venv/installed
 	$(BIN)/python bench/engine.py
 	$(BIN)/python bench/evaluation.py
+
+# One model of full size on one GPU: make bench-gpu MODEL=llama-2-7b
+MODEL ?= phi-1_5
+bench-gpu: .venv/installed
+	$(BIN)/python bench/full_size.py --model $(MODEL)
 
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

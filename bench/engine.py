@@ -13,8 +13,9 @@ import argparse
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ import torch
 from costs import cost_ratios
 from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import PreTrainedModel
 
 from geffect import files
 from geffect.data.batches import Batch
@@ -45,8 +47,17 @@ from geffect.models.scratch import build
 from geffect.report import style
 
 SIZES = {
+    "tiny": {
+        "architecture": "phi",
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "vocabulary": 400,
+    },
     # 51 million parameters.
     "small": {
+        "architecture": "phi",
         "hidden_size": 512,
         "intermediate_size": 2048,
         "num_hidden_layers": 8,
@@ -54,11 +65,20 @@ SIZES = {
         "vocabulary": 25000,
     },
     "phi-1_5": {
+        "architecture": "phi",
         "hidden_size": 2048,
         "intermediate_size": 8192,
         "num_hidden_layers": 24,
         "num_attention_heads": 32,
         "vocabulary": 51200,
+    },
+    "llama-2-7b": {
+        "architecture": "llama",
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "vocabulary": 32000,
     },
 }
 REWEIGHTED = {
@@ -70,32 +90,60 @@ REWEIGHTED = {
 }
 
 
+def random_model(size: str, device: str, eos: int = 0) -> PreTrainedModel:
+    """A model of one of the `SIZES`, float32, with random weights."""
+    settings: dict = dict(SIZES[size])
+    architecture, vocabulary = settings.pop("architecture"), settings.pop("vocabulary")
+    heads = settings["num_attention_heads"]
+    settings |= {"max_position_embeddings": 512, "num_key_value_heads": heads}
+    with torch.device(device):  # on a CPU, billions of weights would take minutes to draw
+        model = build(architecture, settings, vocabulary, eos, seed=0)
+    return model.to(device)
+
+
+def random_examples(vocabulary: int, rows: int) -> dict[str, list[Example]]:
+    """D_u and D_r of random tokens, with equal lengths."""
+    rng = np.random.default_rng(0)
+    shapes = [(int(rng.integers(12, 30)), int(rng.integers(20, 60))) for _ in range(rows)]
+
+    def examples() -> list[Example]:
+        return [Example((*rng.integers(1, vocabulary, p + a).tolist(), 0), p) for p, a in shapes]
+
+    return {"unlearn": examples(), "retain": examples()}
+
+
 class Bench:
-    """A model, its data, and the candidates that are timed."""
+    """A model, its data, and the candidates that are timed.
 
-    def __init__(self, size: str, rows: int, micro_batch: int, device: str, precision: str):
-        settings = dict(SIZES[size])
-        vocabulary = settings.pop("vocabulary")
-        heads = settings["num_attention_heads"]
-        settings |= {"max_position_embeddings": 256, "num_key_value_heads": heads}
-        dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
-        self.model = build("phi", settings, vocabulary, eos=0, seed=0).to(device, dtype)
-        self.device = device
-        self.components = component_map(self.model)
-        rng = np.random.default_rng(0)
-        shapes = [(int(rng.integers(12, 30)), int(rng.integers(20, 60))) for _ in range(rows)]
+    Args:
+        model: on the device that it runs on.
+        examples: of `unlearn` and `retain`.
+        micro_batch: rows at once.
+    """
 
-        def examples():
-            return [
-                Example((*rng.integers(1, vocabulary, p + a).tolist(), 0), p) for p, a in shapes
-            ]
-
-        self.examples = {"unlearn": examples(), "retain": examples()}
-        self.batches = {name: self._batches(name, micro_batch) for name in self.examples}
-        self.fours = {name: self._batches(name, 4) for name in self.examples}
-        self.single = self._batches("unlearn", 1)
+    def __init__(
+        self, model: PreTrainedModel, examples: Mapping[str, Sequence[Example]], micro_batch: int
+    ):
+        self.model, self.examples = model, examples
+        self.device = str(model.device)
+        self.components = component_map(model)
+        self.batches = {name: self._batches(name, micro_batch) for name in examples}
         self.directions = Directions({n: self._risk(n) for n in self.batches})
-        self.tokens = self._token_table()
+
+    @cached_property
+    def fours(self) -> dict[str, list[Batch]]:
+        """Micro-batches of the authors' size."""
+        return {name: self._batches(name, 4) for name in self.examples}
+
+    @cached_property
+    def single(self) -> list[Batch]:
+        """D_u row by row."""
+        return self._batches("unlearn", 1)
+
+    @cached_property
+    def tokens(self) -> pd.DataFrame:
+        """The token table of D_u."""
+        return self._token_table()
 
     def _batches(self, name, micro_batch):
         return [
@@ -231,15 +279,18 @@ BASELINE = next(iter(CANDIDATES))
 OTHERS = [name for name in CANDIDATES if name.startswith(("one backward", "vmap", "published"))]
 
 
-def timed(bench: Bench, candidate: Callable[[Bench], None]) -> float:
-    cuda = bench.device.startswith("cuda")
-    if cuda:
+def now(device: str) -> float:
+    """The time once a device has done all that it was asked for."""
+    if device.startswith("cuda"):
         torch.cuda.synchronize()
-    started = time.perf_counter()
-    candidate(bench)
-    if cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+    return time.perf_counter()
+
+
+def timed(run: Callable[[], object], device: str) -> float:
+    """The seconds that something takes."""
+    started = now(device)
+    run()
+    return now(device) - started
 
 
 def measure(bench: Bench, repeats: int, candidates: list[str]) -> pd.DataFrame:
@@ -250,7 +301,7 @@ def measure(bench: Bench, repeats: int, candidates: list[str]) -> pd.DataFrame:
         for name in candidates:
             if bench.device.startswith("cuda"):
                 torch.cuda.reset_peak_memory_stats()
-            spent = timed(bench, CANDIDATES[name])
+            spent = timed(partial(CANDIDATES[name], bench), bench.device)
             if bench.device.startswith("cuda"):
                 memory[name] = torch.cuda.max_memory_allocated() / 2**30
             if repeat:  # the first round warms up
@@ -276,7 +327,10 @@ def run(size: str, device: str, precision: str, rows: list[int], given) -> None:
     """Times one size on one device; writes table, provenance and figure."""
     frames = []
     for k, number in enumerate(rows):
-        bench = Bench(size, number, given.micro_batch, device, precision)
+        dtype = {"float32": torch.float32, "bf16": torch.bfloat16}[precision]
+        model = random_model(size, device).to(dtype)
+        examples = random_examples(model.config.vocab_size, number)
+        bench = Bench(model, examples, given.micro_batch)
         parameters = sum(p.numel() for p in bench.model.parameters())
         tokens = sum(map(len, bench.examples["unlearn"]))
         print(f"{size}, {device}, {precision}: {parameters} parameters, {number} rows")
