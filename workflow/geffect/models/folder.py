@@ -62,6 +62,8 @@ def load_model(
             use_safetensors=True,
             trust_remote_code=False,
             device_map="auto" if spread else None,
+            # Grouped products of experts have no forward mode.
+            experts_implementation="eager",
         )
     except SafetensorError as error:
         raise DamagedError(folder, f"its weights are damaged ({_first_line(error)})") from error

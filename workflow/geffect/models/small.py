@@ -52,4 +52,9 @@ def small(config: PretrainedConfig) -> PreTrainedModel:
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(own, name, None)
     with torch.random.fork_rng(devices=[]):
-        return AutoModelForCausalLM.from_config(own, dtype=torch.float32).eval()
+        model = AutoModelForCausalLM.from_config(
+            own,
+            dtype=torch.float32,
+            experts_implementation="eager",  # as in `models.folder`
+        )
+    return model.eval()
