@@ -172,6 +172,7 @@ def save_model(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: str | Path
 ) -> None:
     """Writes model and tokenizer as a `save_pretrained` folder, under a temporary name first."""
+    _quiet()
     with files.written_folder(folder) as partial:
         model.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
