@@ -56,7 +56,7 @@ def _ratios(runs: Runs, sizes: Callable[[str, int, str], pd.Series]) -> Mapping[
         seed: Value(
             median_over(ratios, "").value,
             facts={
-                "runs (by data set)": len(ratios),
+                "runs per seed (by data set)": len(ratios),
                 "of which shallow is the most affected in": sum(r > 1 for _, r in ratios),
             },
         )

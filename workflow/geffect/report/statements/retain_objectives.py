@@ -48,7 +48,7 @@ def _median(
     if not found:
         raise CannotTell("; ".join(dict.fromkeys(why)) or "no run with a regularizer")
     return {
-        seed: Value(median_over(values, "").value, facts={"runs": len(values)})
+        seed: Value(median_over(values, "").value, facts={"runs per seed": len(values)})
         for seed, values in found.items()
     }
 
