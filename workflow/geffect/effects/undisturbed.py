@@ -63,7 +63,7 @@ def undisturbed(model: PreTrainedModel, precision: str) -> Iterator[None]:
 
     The model is in evaluation mode, uncompiled, and without gradient checkpointing, which does not
     go together with forward-mode differentiation. What accelerate wraps around its forward pass is
-    left where it computes in the same `precision` (`models.compute`), and taken off elsewhere.
+    taken off: the measurement itself sees to the `precision` of each pass (`models.compute`).
     """
     modules, parameters = list(model.modules()), list(model.parameters())
     kept = [_Attributes(m, "training", "gradient_checkpointing") for m in modules]
@@ -79,7 +79,7 @@ def undisturbed(model: PreTrainedModel, precision: str) -> Iterator[None]:
                 vars(module)["_compiled_call_impl"] = None
             for parameter in parameters:
                 parameter.grad = None
-            if precision == "float32" and "_original_forward" in vars(model):
+            if "_original_forward" in vars(model):
                 vars(model)["forward"] = vars(model)["_original_forward"]
             yield
     finally:
