@@ -45,7 +45,7 @@ def configuration(files: list[str], values: list[str]) -> dict[str, Any]:
         check_value(text, f"--config {text}")
         key, _, value = text.partition("=")
         try:
-            given[key] = yaml.load(value, yaml.BaseLoader)
+            given[key] = yaml.BaseLoader(value).get_single_data()
         except yaml.YAMLError as error:
             raise ConfigError(f"--config {text}: not a value of YAML; write another") from error
     config = _merged(config, given)
