@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 NANO = Path(__file__).parent / "integration/nano.yaml"
+FORKED = Path(__file__).parent / "forked.py"
 CELLS = ["npo+kl", "wga+nll", "rmu+rr", "ga_exploding+none"]
 FINITE = CELLS[:-1]
 REPORT = {"tables", "statements", "token_page", "figures", "run_figures", "overview"}
@@ -17,13 +18,16 @@ TABLES = ("geffect", "risk", "trajectory", "instances", "tokens")
 class Checkout:
     """A copy of the repository in which files may be edited, and its runs."""
 
+    configuration = (NANO,)
+
     def __init__(self, folder: Path):
         self.folder = folder
 
     def snakemake(self, *arguments, expect=0, more_config=()) -> str:
-        configuration = ["--configfile", str(NANO), *more_config]
+        """The output of Snakemake; scripts are forks (tests/forked.py), which saves imports."""
+        configuration = ["--configfile", *map(str, (*self.configuration, *more_config))]
         result = subprocess.run(
-            [sys.executable, "-m", "snakemake", *configuration, *map(str, arguments)],
+            [sys.executable, str(FORKED), *configuration, *map(str, arguments)],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(self.folder / "workflow")},
             capture_output=True,
