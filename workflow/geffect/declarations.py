@@ -1,11 +1,18 @@
 """What a Python file declares: the literals at its top level, read without importing it."""
 
 import ast
+import importlib
+import importlib.util
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from geffect.errors import ConfigError
+from geffect.errors import ConfigError, GeffectError
+from geffect.files import sha256
+
+_PACKAGE = Path(__file__).parent
 
 
 def read(path: Path, defaults: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
@@ -38,6 +45,36 @@ def read(path: Path, defaults: Mapping[str, Any]) -> tuple[dict[str, Any], set[s
                     f"{path}: {name} must be a literal (it is read without importing the file)"
                 ) from error
     return literals, functions
+
+
+def load(path: Path, kind: str, failure: type[GeffectError] = ConfigError) -> ModuleType:
+    """A file as a module: one of the package by its name there, any other by its content.
+
+    Args:
+        kind: what it declares, which is part of the module's name.
+
+    Raises:
+        GeffectError: a `failure`, since the file cannot be imported.
+    """
+    if path.is_relative_to(_PACKAGE):
+        parts = path.relative_to(_PACKAGE.parent).with_suffix("").parts
+        return importlib.import_module(".".join(parts))
+    # By its content: an edited file is another module.
+    name = f"{_PACKAGE.name}_{kind}_{path.stem}_{sha256(path)[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise failure(
+            f"{path}: cannot be imported ({type(error).__name__}: {error}); fix the file"
+        ) from error
+    return module
 
 
 def _assigned(node: ast.stmt) -> tuple[str, ast.expr | None]:

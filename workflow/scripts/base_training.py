@@ -3,17 +3,15 @@
 from geffect.data.encoding import Encoder
 from geffect.data.rows import read_rows, texts
 from geffect.data.templates import Template
-from geffect.jobs import context, engine
-from geffect.models import compute, scratch
+from geffect.jobs import context
+from geffect.models import scratch
 from geffect.training.job import fit_model
 
 
 def main(job):
     inputs, params = job.input, job.params
     what = f"base {job.wildcards.model} seed{job.wildcards.seed}"
-    with context.job(what, job.log[0]):
-        device = compute.prepare(**params.compute)
-        engine.check_gpus(device, job.config, "base_training", job.wildcards)
+    with context.computing("base_training", what, job) as device:
         background = [row for path in inputs.background for row in read_rows(path)]
         rows = [*read_rows(inputs.full), *background]
         refusals = [row["text"] for row in read_rows(inputs.refusals)]

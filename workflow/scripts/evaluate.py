@@ -3,16 +3,14 @@
 from geffect import frames
 from geffect.evaluation.folder import evaluate_folder
 from geffect.evaluation.samples import EvaluationSettings
-from geffect.jobs import context, engine, provenance
-from geffect.models import compute
+from geffect.jobs import context, provenance
 from geffect.names import EVALUATION_SETS
 
 
-def main(inputs, output, params, wildcards, log, config):
+def main(job):
+    inputs, output, params, wildcards = job.input, job.output, job.params, job.wildcards
     what = f"evaluate {' '.join(str(value) for _, value in wildcards.items())}"
-    with context.job(what, log):
-        device = compute.prepare(**params.compute)
-        engine.check_gpus(device, config, "evaluate", wildcards)
+    with context.computing("evaluate", what, job) as device:
         evaluate_folder(
             inputs.model,
             params.template,
@@ -26,11 +24,4 @@ def main(inputs, output, params, wildcards, log, config):
 
 
 if "snakemake" in globals():
-    main(
-        snakemake.input,
-        snakemake.output,
-        snakemake.params,
-        snakemake.wildcards,
-        snakemake.log[0],
-        snakemake.config,
-    )
+    main(snakemake)

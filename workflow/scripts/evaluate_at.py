@@ -4,15 +4,15 @@ from geffect import files, frames
 from geffect.data.encoding import Encoder
 from geffect.evaluation.samples import EvaluationSettings
 from geffect.evaluation.steps import evaluate_steps
-from geffect.jobs import context, engine, provenance
-from geffect.models import compute
+from geffect.jobs import context, provenance
 from geffect.names import EVALUATION_SETS
 
 
-def main(inputs, output, params, wildcards, log, config):
-    with context.job(f"evaluate_at {frames.cell_name(wildcards)}", log):
-        device = compute.prepare(**params.compute)
-        engine.check_gpus(device, config, "evaluate_at", wildcards)
+def main(job):
+    inputs, output, params, wildcards = job.input, job.output, job.params, job.wildcards
+    with context.computing(
+        "evaluate_at", f"evaluate_at {frames.cell_name(wildcards)}", job
+    ) as device:
         training = frames.read(inputs.training)
         updates, diverged = int(training["step"].iloc[-1]), bool(training["diverged"].any())
         known = {0: frames.read(inputs.reference), updates: frames.read(inputs.metrics)}
@@ -34,11 +34,4 @@ def main(inputs, output, params, wildcards, log, config):
 
 
 if "snakemake" in globals():
-    main(
-        snakemake.input,
-        snakemake.output,
-        snakemake.params,
-        snakemake.wildcards,
-        snakemake.log[0],
-        snakemake.config,
-    )
+    main(snakemake)

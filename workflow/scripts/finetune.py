@@ -2,8 +2,7 @@
 
 from geffect.data.encoding import Encoder
 from geffect.data.rows import read_rows
-from geffect.jobs import context, engine
-from geffect.models import compute
+from geffect.jobs import context
 from geffect.models.folder import check_finite, load_model
 from geffect.training.job import fit_model
 
@@ -11,9 +10,7 @@ from geffect.training.job import fit_model
 def main(job):
     inputs, params, wildcards = job.input, job.params, job.wildcards
     what = f"finetune {wildcards.model} {wildcards.corpus} seed{wildcards.seed}"
-    with context.job(what, job.log[0]):
-        device = compute.prepare(**params.compute)
-        engine.check_gpus(device, job.config, "finetune", job.wildcards)
+    with context.computing("finetune", what, job) as device:
         encoder = Encoder.of(inputs.model, params.template)
         model = load_model(inputs.model, device)
         check_finite(model, inputs.model)

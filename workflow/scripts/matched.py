@@ -3,15 +3,14 @@
 from geffect import files, frames
 from geffect.evaluation.matched import match_folders
 from geffect.evaluation.samples import EvaluationSettings
-from geffect.jobs import context, engine, provenance
-from geffect.models import compute
+from geffect.jobs import context, provenance
 from geffect.names import EVALUATION_SETS
 
 
-def main(inputs, output, params, wildcards, log, config):
-    with context.job(f"matched {frames.cell_name(wildcards)}", log):
-        device = compute.prepare(**params.compute)
-        engine.check_gpus(device, config, "matched", wildcards)
+def main(job):
+    inputs, output, params, wildcards = job.input, job.output, job.params, job.wildcards
+    what = f"matched {frames.cell_name(wildcards)}"
+    with context.computing("matched", what, job) as device:
         found = match_folders(
             inputs.original,
             inputs.model,
@@ -32,11 +31,4 @@ def main(inputs, output, params, wildcards, log, config):
 
 
 if "snakemake" in globals():
-    main(
-        snakemake.input,
-        snakemake.output,
-        snakemake.params,
-        snakemake.wildcards,
-        snakemake.log[0],
-        snakemake.config,
-    )
+    main(snakemake)

@@ -7,16 +7,14 @@ from geffect.cells.cell import Cell
 from geffect.cells.draws import Draws
 from geffect.effects.measurement import Measurement, measure_checkpoints
 from geffect.evaluation.trajectory import Trajectory
-from geffect.jobs import context, engine, provenance
-from geffect.models import compute
+from geffect.jobs import context, provenance
 from geffect.models.checkpoints import moved_until, trajectory
 
 
-def main(inputs, output, params, wildcards, log, config):
+def main(job):
+    inputs, output, params, wildcards = job.input, job.output, job.params, job.wildcards
     what = f"geffect {frames.cell_name(wildcards)}"
-    with context.job(what, log):
-        device = compute.prepare(**params.compute)
-        engine.check_gpus(device, config, "geffect", wildcards)
+    with context.computing("geffect", what, job) as device:
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         training = frames.read(inputs.training)
         last = None if training["diverged"].any() else int(training["step"].iloc[-1])
@@ -31,11 +29,4 @@ def main(inputs, output, params, wildcards, log, config):
 
 
 if "snakemake" in globals():
-    main(
-        snakemake.input,
-        snakemake.output,
-        snakemake.params,
-        snakemake.wildcards,
-        snakemake.log[0],
-        snakemake.config,
-    )
+    main(snakemake)

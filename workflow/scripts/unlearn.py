@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from geffect import files, frames
 from geffect.cells.cell import Cell
 from geffect.jobs import context, engine, provenance
-from geffect.models import compute
 from geffect.models.checkpoints import Checkpoints
 from geffect.names import OBJECTIVE
 from geffect.training.resume import Resume
@@ -14,19 +13,18 @@ from geffect.training.settings import TrainingSettings
 from geffect.training.unlearning import Observers, Run
 
 
-def main(inputs, output, params, wildcards, log, config):
+def main(job):
+    inputs, output, params, wildcards = job.input, job.output, job.params, job.wildcards
     what = f"unlearn {frames.cell_name(wildcards)}"
-    with context.job(what, log):
-        device = compute.prepare(**params.compute)
-        engine.check_gpus(device, config, "unlearn", wildcards)
+    with context.computing("unlearn", what, job) as device:
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         settings = TrainingSettings(**params.training)
         run = Run(cell, inputs.original, device)
-        engine.check_model(run.model, config["geffect"])
+        engine.check_model(run.model, job.config["geffect"])
         made_of = provenance.made_of(inputs, params, wildcards)
-        every, minutes = params.checkpoint_every, config["training"]["resume_minutes"]
+        every, minutes = params.checkpoint_every, job.config["training"]["resume_minutes"]
         # Measured steps only: there a measurement within the run can be taken up again.
-        resume = Resume(context.work(log), [made_of, provenance.packages()], every, minutes)
+        resume = Resume(context.work(job.log[0]), [made_of, provenance.packages()], every, minutes)
         checkpoints = Checkpoints(
             resume.folder / "checkpoints", settings.steps(len(cell.forget)), params.kept_steps
         )
@@ -70,11 +68,4 @@ def selection(run, chosen, micro_batch_size):
 
 
 if "snakemake" in globals():
-    main(
-        snakemake.input,
-        snakemake.output,
-        snakemake.params,
-        snakemake.wildcards,
-        snakemake.log[0],
-        snakemake.config,
-    )
+    main(snakemake)

@@ -15,6 +15,7 @@ from geffect.cost.command import configuration
 from geffect.cost.plan import Plan
 from geffect.errors import ConfigError
 from geffect.jobs import engine
+from geffect.models import compute
 
 ROOT = Path(__file__).parents[3]
 CELL = {"split": "forget05", "objective": "npo", "regularizer": "kl", "seed": "42"}
@@ -114,7 +115,9 @@ def test_what_cannot_be_counted_is_said_and_not_refused(caplog):
 
 
 @pytest.mark.parametrize(("device", "count"), [("cuda", 5), ("cuda:2", 1)])
-def test_jobs_ask_for_every_gpu_that_their_model_is_spread_over(device, count, raw, monkeypatch):
+def test_jobs_prepare_their_device_and_ask_for_every_gpu_that_their_model_is_spread_over(
+    device, count, raw, monkeypatch
+):
     asked = []
 
     def properties(index):
@@ -123,11 +126,23 @@ def test_jobs_ask_for_every_gpu_that_their_model_is_spread_over(device, count, r
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 5)
     monkeypatch.setattr(torch.cuda, "get_device_properties", properties)
+    prepared = {}
+
+    def prepare(name, **others):
+        prepared.update(others)
+        return torch.device(name)
+
+    monkeypatch.setattr(compute, "prepare", prepare)
+    given = SimpleNamespace(name=device, precision="bf16")
+    script = SimpleNamespace(
+        params=SimpleNamespace(compute=vars(given)), wildcards=LLAMA, config=raw
+    )
     if count == 5:
-        engine.check_gpus(torch.device(device), raw, "unlearn", LLAMA)
+        assert engine.prepared("unlearn", script) == torch.device(device)
     else:
         with pytest.raises(ConfigError, match="requests 5 GPUs, but sees 1"):
-            engine.check_gpus(torch.device(device), raw, "unlearn", LLAMA)
+            engine.prepared("unlearn", script)
+    assert prepared == {"precision": "bf16"}
     assert len(asked) == count and (count == 5 or asked == [2])
-    raw["compute"]["device"] = "cpu"
-    engine.check_gpus(torch.device("cpu"), raw, "unlearn", LLAMA)
+    raw["compute"]["device"] = given.name = "cpu"
+    assert engine.prepared("unlearn", script) == torch.device("cpu")

@@ -438,6 +438,14 @@ def test_a_stage_sees_an_edit_of_every_module_that_it_imports_and_of_no_other(
     assert seen == expected and len(seen) > 3
 
 
+def test_every_stage_that_computes_sees_how_its_device_is_prepared(imported):
+    """A job prepares it from outside of every hash (`jobs.engine`)."""
+    computing = {p.stem for p in SCRIPTS.glob("*.py") if "context.computing(" in p.read_text()}
+    assert len(computing) == 7
+    for stage in computing:
+        assert "models/compute.py" in imported[stage], stage
+
+
 def test_what_is_imported_by_name_is_what_the_rules_know_of():
     """Syntax trees do not show it: losses, the engine in a run, commands, public names."""
     names = {"import_module", "__import__", "spec_from_file_location", "exec_module", "runpy"}
@@ -451,8 +459,7 @@ def test_what_is_imported_by_name_is_what_the_rules_know_of():
     assert found == {
         "geffect/__init__.py",
         "geffect/__main__.py",
+        "geffect/declarations.py",
         "geffect/jobs/engine.py",
-        "geffect/losses/registry.py",
-        "geffect/report/registry.py",
         "scripts/unlearn.py",
     }

@@ -7,10 +7,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from geffect import files
 from geffect.errors import DamagedError, GeffectError
-from geffect.jobs import records
+from geffect.jobs import engine, records
 
 log = logging.getLogger("geffect")
 """The logger above those of all modules; scripts of jobs use it directly."""
@@ -51,6 +52,21 @@ def job(name: str, log_path: str | Path) -> Iterator[None]:
         except Exception:
             log.exception("failed")
             raise
+
+
+@contextlib.contextmanager
+def computing(stage: str, name: str, script: Any) -> Iterator[Any]:
+    """A `job` that computes with torch: yields the device that is prepared for it.
+
+    Args:
+        stage: of the job.
+        script: has the rule's `params`, `wildcards`, `log` and `config`.
+
+    Raises:
+        SystemExit: as `job`; among the errors are those of `engine.prepared`.
+    """
+    with job(name, script.log[0]):
+        yield engine.prepared(stage, script)
 
 
 @contextlib.contextmanager

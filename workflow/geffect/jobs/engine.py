@@ -1,7 +1,9 @@
-"""What jobs ask beforehand: whether the engine can measure a model, and whether it fits their GPUs.
+"""What jobs do beforehand: prepare their device, and ask whether the engine can measure a model and
+whether it fits their GPUs.
 
-Nothing that they make depends on the answer, so a change of what gives it must not plan them again.
-Hence that is called by name, and from here, where no code hash looks.
+Nothing that they make depends on an answer, so a change of what gives it must not plan them again.
+Hence that is called by name, and from here, where no code hash looks. It sees how a device is
+prepared all the same, for whatever runs a model imports that module.
 """
 
 import importlib
@@ -32,17 +34,19 @@ def check_config(config: Any, measured: Mapping[str, Any], where: str) -> None:
     engine.check_config(config, measured["instances"], measured["tokens"], where)
 
 
-def check_gpus(device: Any, config: Mapping[str, Any], stage: str, wildcards: Any) -> None:
-    """Refuses now what would run out of memory later.
+def prepared(stage: str, script: Any) -> Any:
+    """The device of a job, prepared as its parameters say, once its GPUs are known to be enough.
 
     Args:
-        device: on which the job computes (`models.compute.prepare`).
-        config: the configuration.
-        wildcards: of the job.
+        stage: of the job.
+        script: has the rule's `params`, `wildcards` and `config`.
 
     Raises:
-        ConfigError: as `cost.check.check_gpus`.
+        ModelError: as `models.compute.prepare`.
+        ConfigError: as `cost.check.check_gpus`: what would run out of memory later.
     """
-    found = importlib.import_module("geffect.models.compute").gpus(device)
+    compute = importlib.import_module("geffect.models.compute")
+    device = compute.prepare(**script.params.compute)
     check = importlib.import_module("geffect.cost.check")
-    check.check_gpus(config, stage, dict(wildcards.items()), found)
+    check.check_gpus(script.config, stage, dict(script.wildcards.items()), compute.gpus(device))
+    return device

@@ -21,9 +21,6 @@ and, as literals, all of them optional,
   includes questions and padding, as the authors' code does for KL.
 """
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -33,7 +30,6 @@ from typing import Any
 
 from geffect import declarations
 from geffect.errors import ConfigError, LossError
-from geffect.files import sha256
 from geffect.names import OBJECTIVE, REGULARIZER
 
 NEEDS = {
@@ -102,24 +98,7 @@ class Declaration:
         Raises:
             LossError: the file cannot be imported.
         """
-        if self.path.parent == _folder(self.kind):
-            return importlib.import_module(f"geffect.{self.kind}s.{self.name}")
-        # By its content: an edited file is another module.
-        name = f"geffect_{self.kind}_{self.name}_{sha256(self.path)[:16]}"
-        if name in sys.modules:
-            return sys.modules[name]
-        spec = importlib.util.spec_from_file_location(name, self.path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[name]
-            raise LossError(
-                f"{self.path}: cannot be imported ({type(error).__name__}: {error}); fix the file"
-            ) from error
-        return module
+        return declarations.load(self.path, self.kind, LossError)
 
 
 def _folder(kind: str) -> Path:

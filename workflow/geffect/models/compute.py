@@ -13,9 +13,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from geffect.errors import ModelError
 from geffect.models import offload as _offload
+from geffect.models.setting import Setting
 from geffect.names import PRECISIONS
-
-_precision = "float32"
 
 
 def prepare(
@@ -41,10 +40,9 @@ def prepare(
         ModelError: CUDA is requested but not available, or the GPU knows no bfloat16 or TF32 that
             is asked for, or something unknown is to be offloaded.
     """
-    global _precision
     found = find_device(device)
     check_formats(found, precision, tf32)
-    _precision = _known(precision)
+    _precision.set(precision)
     _offload.prepare(offload)
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.set_num_threads(threads)
@@ -55,8 +53,7 @@ def prepare(
     return found
 
 
-@contextlib.contextmanager
-def computing_in(precision: str) -> Iterator[None]:
+def computing_in(precision: str) -> AbstractContextManager[None]:
     """Every forward pass within it computes in this precision.
 
     "bf16" is autocast: matrix products take and give bfloat16, while weights, gradients, sums over
@@ -65,18 +62,16 @@ def computing_in(precision: str) -> Iterator[None]:
     Raises:
         ModelError: the precision is unknown.
     """
-    global _precision
-    before, _precision = _precision, _known(precision)
-    try:
-        yield
-    finally:
-        _precision = before
+    return _precision.within(precision)
 
 
 def _known(precision: str) -> str:
     if precision not in PRECISIONS:
         raise ModelError(f"precision: {precision!r} is unknown; use {' or '.join(PRECISIONS)}")
     return precision
+
+
+_precision = Setting("float32", _known)
 
 
 def check_formats(device: torch.device, precision: str, tf32: bool) -> None:
@@ -136,7 +131,7 @@ def autocast(device: torch.device, several: bool = False) -> AbstractContextMana
     Only several passes keep the rounded weights from one use to the next: a single pass uses each
     weight once, and copies of all of them would take half of their memory again.
     """
-    if _precision == "float32":
+    if _precision.now == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=several)
 
@@ -146,7 +141,7 @@ def halved(model: PreTrainedModel) -> frozenset[str]:
 
     Those of linear layers are; those that something else uses as well are not.
     """
-    if _precision == "float32":
+    if _precision.now == "float32":
         return frozenset()
     users: dict[int, list[bool]] = {}
     for module in model.modules():

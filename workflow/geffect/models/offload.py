@@ -6,15 +6,15 @@ have: no number depends on it. That costs transfers, which is why each part is a
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from geffect.errors import ModelError
+from geffect.models.setting import Setting
 from geffect.names import OFFLOADED
-
-_parts: frozenset[str] = frozenset()
 
 
 def prepare(parts: Iterable[str]) -> None:
@@ -23,23 +23,16 @@ def prepare(parts: Iterable[str]) -> None:
     Raises:
         ModelError: there is no such part.
     """
-    global _parts
-    _parts = _known(parts)
+    _parts.set(parts)
 
 
-@contextlib.contextmanager
-def offloading(*parts: str) -> Iterator[None]:
+def offloading(*parts: str) -> AbstractContextManager[None]:
     """Parks these parts, and no others, within it.
 
     Raises:
         ModelError: there is no such part.
     """
-    global _parts
-    before, _parts = _parts, _known(parts)
-    try:
-        yield
-    finally:
-        _parts = before
+    return _parts.within(parts)
 
 
 def _known(parts: Iterable[str]) -> frozenset[str]:
@@ -49,9 +42,12 @@ def _known(parts: Iterable[str]) -> frozenset[str]:
     return found
 
 
+_parts: Setting[Iterable[str], frozenset[str]] = Setting((), _known)
+
+
 def away(part: str) -> bool:
     """Whether a part is to be parked."""
-    return part in _parts
+    return part in _parts.now
 
 
 class Parked(MutableMapping[str, Tensor]):

@@ -27,9 +27,6 @@ and a figure
   the figure.
 """
 
-import importlib
-import importlib.util
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -39,7 +36,6 @@ from typing import Any
 
 from geffect import declarations
 from geffect.errors import ConfigError
-from geffect.files import sha256
 
 TABLE, FIGURE = "table", "figure"
 KINDS = (TABLE, FIGURE)
@@ -115,22 +111,7 @@ class Declaration:
         Raises:
             ConfigError: the file cannot be imported.
         """
-        if self.path.parent == _folder(self.kind):
-            return importlib.import_module(f"geffect.report.{self.kind}s.{self.name}")
-        name = f"geffect_{self.kind}_{self.name}_{sha256(self.path)[:16]}"
-        if name not in sys.modules:
-            spec = importlib.util.spec_from_file_location(name, self.path)
-            assert spec is not None and spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            try:
-                spec.loader.exec_module(module)
-            except Exception as error:
-                raise ConfigError(
-                    f"{self.path}: cannot be imported ({type(error).__name__}: {error}); fix the "
-                    "file"
-                ) from error
-            sys.modules[name] = module
-        return sys.modules[name]
+        return declarations.load(self.path, self.kind)
 
 
 def _folder(kind: str) -> Path:
