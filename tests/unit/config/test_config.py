@@ -20,6 +20,11 @@ from geffect.losses import registry
 
 ROOT = Path(__file__).parents[3]
 OVERLAYS = sorted((ROOT / "config").glob("*.yaml"))
+ON_TOP_OF = {
+    "all_objectives.yaml": "demo.yaml",
+    "token_selection.yaml": "demo.yaml",
+    "tofu_grid.yaml": "tofu_small.yaml",
+}
 MODELS = ("phi-1_5", "llama-2-7b")
 SPLITS = ("forget01", "forget05", "forget10")
 
@@ -86,13 +91,28 @@ def test_the_papers_config_loads():
 @pytest.mark.parametrize("path", OVERLAYS, ids=lambda p: p.name)
 def test_every_shipped_overlay_loads(path):
     raw = read(ROOT / "config.yaml")
-    on_top_of = {"token_selection.yaml": "demo.yaml", "tofu_grid.yaml": "tofu_small.yaml"}
-    if path.name in on_top_of:
-        raw = merge(raw, read(ROOT / "config" / on_top_of[path.name]))
+    if path.name in ON_TOP_OF:
+        raw = merge(raw, read(ROOT / "config" / ON_TOP_OF[path.name]))
     config = Config(merge(raw, read(path)))
     assert config.cells
     if config.raw["data"]["source"] != "directory":
         config.check_files()
+
+
+def test_all_objectives_are_compared_at_equal_settings(scratch):
+    overlay = read(ROOT / "config" / "all_objectives.yaml")
+    config = Config(merge(scratch, overlay))
+    names = {cell.objective for cell in config.cells}
+    variants = config.raw["objectives"]
+    assert {variants[name]["objective"] for name in names} == set(registry.catalogue("objective"))
+    assert {(c.objective, c.regularizer) for c in config.cells} == {
+        (name, regularizer) for name in names for regularizer in ("none", "kl")
+    }
+    for cell in config.cells:
+        training = config.training(cell.model, "unlearn", cell.objective)
+        assert training["learning_rate"] == 1e-3, cell
+    changed = [v for o in overlay["objectives"].values() for m in o["models"].values() for v in m]
+    assert set(changed) == {"layer"}, "hyper-parameters stay at their published values"
 
 
 def test_the_own_merge_does_what_snakemake_does(raw):
