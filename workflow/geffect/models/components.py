@@ -5,13 +5,14 @@ that the map holds for every architecture: the blocks are the longest list of mo
 runs before them is embed, and what it runs after them lm.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from geffect.errors import ModelError
+from geffect.models.compute import input_device
 from geffect.names import MINIMUM_BLOCKS
 
 
@@ -100,9 +101,9 @@ def _before(model: PreTrainedModel, first: nn.Module) -> set[nn.Module]:
     handles = [module.register_forward_pre_hook(begin) for module in modes]
     try:
         model.eval()  # so that no dropout draws random numbers
-        device = cast(torch.Tensor, model.get_input_embeddings().weight).device
+        token = torch.zeros(1, 1, dtype=torch.long, device=input_device(model))
         with torch.no_grad():
-            model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=device), use_cache=False)
+            model(input_ids=token, use_cache=False)
     except _Reached:
         return begun
     finally:
