@@ -25,3 +25,18 @@ def rows_of(start, stop):
         }
         for i in range(start, stop)
     ]
+
+
+def small_model(architecture, vocabulary, rng, eos=0, **sizes):
+    """A random model from scratch; `sizes` are entries of its config that are to be others."""
+    from geffect.models import scratch
+
+    config = {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2 if architecture == "llama" else 4,
+        "max_position_embeddings": 64,
+    }
+    return scratch.build(architecture, config | sizes, vocabulary, eos, int(rng.integers(2**31)))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from checkout import Checkout
 from cluster import missing
-from common import EOS, OUTSIDE, rows_of
+from common import EOS, OUTSIDE, rows_of, small_model
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SEED = int(os.environ.get("GEFFECT_TEST_SEED") or random.SystemRandom().randrange(2**31))
@@ -100,8 +100,6 @@ def tiny_model(rng):
     """
     import torch
 
-    from geffect.models import scratch
-
     def build(
         architecture="phi",
         *,
@@ -111,19 +109,19 @@ def tiny_model(rng):
         vocabulary=61,
         tokenizer=None,
     ):
-        settings = {
-            "hidden_size": 16,
-            "intermediate_size": 24,
-            "num_hidden_layers": blocks,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2 if architecture == "llama" else 4,
-            "max_position_embeddings": 128,
-            "tie_word_embeddings": tied,
-            "initializer_range": 0.3,
-        }
-        seed = int(rng.integers(2**31))
         size, eos = (len(tokenizer), tokenizer.eos_token_id) if tokenizer else (vocabulary, EOS)
-        model = scratch.build(architecture, settings, size, eos, seed)
+        model = small_model(
+            architecture,
+            size,
+            rng,
+            eos,
+            hidden_size=16,
+            intermediate_size=24,
+            num_hidden_layers=blocks,
+            max_position_embeddings=128,
+            tie_word_embeddings=tied,
+            initializer_range=0.3,
+        )
         return _moved(model, 0.05, rng).to(dtype)
 
     return build
@@ -241,18 +239,25 @@ def naive_view():
             start, end = example.prompt_length, len(example)
             distribution = outputs.logits[0, start - 1 : end - 1].log_softmax(dim=-1)
             labels = distribution[range(end - start), example.ids[start:]]
-            logp = torch.nn.functional.pad(labels, (start - 1, 1))
+            others = [
+                torch.cat([d[:label], d[label + 1 :]]).max()
+                for d, label in zip(distribution, example.ids[start:], strict=True)
+            ]
+            logp, of_others = (
+                torch.nn.functional.pad(values, (start - 1, 1))[None]
+                for values in (labels, torch.stack(others))
+            )
             hidden = None if layer is None else outputs.hidden_states[layer]
-            return outputs.logits, logp[None], hidden
+            return outputs.logits, logp, hidden, of_others
 
-        logits, logp, hidden = run(model)
+        logits, logp, hidden, of_others = run(model)
         mask = torch.zeros(1, len(example), dtype=torch.bool)
         mask[0, example.prompt_length - 1 : len(example) - 1] = True
         extra = {}
         if original is not None:
             with torch.no_grad():
                 extra = dict(
-                    zip(("logits_ref", "logp_ref", "hidden_ref"), run(original), strict=True)
+                    zip(("logits_ref", "logp_ref", "hidden_ref"), run(original)[:3], strict=True)
                 )
         if control is not None:
             extra["control"] = control.to(logits.dtype)
@@ -260,6 +265,7 @@ def naive_view():
             extra["refusal"] = build(model, example.refusal, original, control, layer)
         ids = torch.tensor([[*example.ids[1:], 0]])
         labels = torch.where(mask, ids, 0)
+        extra["logp_runner_up"] = of_others
         return View(mask=mask, logp=logp, labels=labels, logits=logits, hidden=hidden, **extra)
 
     return build

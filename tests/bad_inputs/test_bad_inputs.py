@@ -294,6 +294,7 @@ cases(
         (REWEIGHT.replace("tokens", "nowhere") + " --set alpha=1", "nowhere.parquet"),
         (REWEIGHT.replace("tokens", "cut") + " --set alpha=1", "cut.parquet: is damaged"),
         (REWEIGHT.replace("tokens", "tables/forget10") + " --set alpha=1", "tokens: no column"),
+        (REWEIGHT.replace("wga", "ihl"), "no column 'logp_runner_up', at which 'ihl' looks"),
     ],
 )
 

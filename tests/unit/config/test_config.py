@@ -406,8 +406,9 @@ def test_tokens_of_a_regularizer_or_of_a_loss_without_token_effects_are_refused(
     file.write_text('REDUCTION = "sample"\n\n\ndef loss(view):\n    return view.logp.sum(1)\n')
     raw["objectives"]["ga"] = {"objective": str(file), "tokens": {"drop": 0.1}}
     refused(raw, "objectives.ga.tokens.by", "weight()")
-    raw["objectives"]["ga"]["tokens"]["by"] = "random"
-    Config(raw)
+    for by in ("logp", "entropy", "random"):
+        raw["objectives"]["ga"]["tokens"]["by"] = by
+        Config(raw)
 
 
 def test_a_stage_may_ask_for_other_resources_than_its_model(raw):

@@ -7,6 +7,7 @@ import weakref
 
 import pytest
 import torch
+from common import small_model
 from settings import PAPER
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -18,7 +19,7 @@ from geffect.data.encoding import Example
 from geffect.effects.measurement import Measurement
 from geffect.evaluation.passes import generate, gradient_norms, score
 from geffect.losses.loss import Loss
-from geffect.models import offload, scratch
+from geffect.models import offload
 from geffect.models.compute import computing_in, frozen, recompute
 from geffect.models.offload import Parked, offloading
 from geffect.names import OFFLOADED
@@ -85,17 +86,9 @@ def held(model, run, there=()):
 @pytest.fixture(params=["phi", "llama"])
 def model(request, rng):
     """A model in which parameters outweigh what is rounded off, such as losses and masks."""
-    sizes = {
-        "hidden_size": 64,
-        "intermediate_size": 160,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2 if request.param == "llama" else 4,
-        "max_position_embeddings": 64,
-    }
-    if request.param == "phi":
-        sizes["hidden_act"] = "gelu_new"
-    return scratch.build(request.param, sizes, 300, 0, int(rng.integers(2**31)))
+    activation = {"hidden_act": "gelu_new"} if request.param == "phi" else {}
+    sizes = {"intermediate_size": 160, "num_hidden_layers": 4} | activation
+    return small_model(request.param, 300, rng, **sizes)
 
 
 @pytest.fixture
@@ -248,16 +241,17 @@ def test_measuring(change, against, in_run, precision, parts, checkpointing, cel
 @pytest.fixture
 def tiny(tokenizer, rng):
     """(model, shape) with the tokenizer of the cells' rows, and more weights than activations."""
-    sizes = {
-        "hidden_size": 192,
-        "intermediate_size": 640,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 4,
-        "max_position_embeddings": 128,
-    }
-    size, eos = len(tokenizer), tokenizer.eos_token_id
-    model = scratch.build("llama", sizes, size, eos, int(rng.integers(2**31)))
+    model = small_model(
+        "llama",
+        len(tokenizer),
+        rng,
+        tokenizer.eos_token_id,
+        hidden_size=192,
+        intermediate_size=640,
+        num_hidden_layers=4,
+        num_key_value_heads=4,
+        max_position_embeddings=128,
+    )
     return model, Shape.of(model.config.to_dict(), "the model")
 
 

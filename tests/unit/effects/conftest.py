@@ -23,10 +23,13 @@ def precision(request):
 
 @pytest.fixture
 def per_label(naive_view):
-    """A function: for an example alone, the float64 gradient of log p_i of every label."""
+    """A function: for an example alone, the float64 gradient of log p_i of every label.
+
+    Or, `of` "logp_runner_up", of the most probable token other than that.
+    """
     import torch
 
-    def compute(model, example):
+    def compute(model, example, of="logp"):
         view = naive_view(model, example)
         names, parameters = zip(*model.named_parameters(), strict=True)
         return [
@@ -46,7 +49,7 @@ def per_label(naive_view):
                     strict=True,
                 )
             )
-            for value in view.logp[view.mask]
+            for value in getattr(view, of)[view.mask]
         ]
 
     return compute

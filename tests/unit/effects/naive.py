@@ -1,4 +1,4 @@
-"""Products of gradients, in numpy and one by one: the oracle of the engine."""
+"""Products of gradients, and what a distribution says, one by one: the oracle of the engine."""
 
 import math
 
@@ -31,3 +31,13 @@ def products(a, b, components):
 
 def numpy_of(direction):
     return {name: g.double().numpy() for name, g in direction.items()}
+
+
+def runner_up(probabilities, label):
+    """The id of the most probable token other than the label."""
+    return max((v for v in range(len(probabilities)) if v != label), key=probabilities.__getitem__)
+
+
+def entropy(probabilities):
+    """-Σ p log p in nats."""
+    return -math.fsum(p * math.log(p) for p in probabilities)

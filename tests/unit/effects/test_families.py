@@ -34,19 +34,21 @@ def test_every_instance_component_and_token_is_that_of_its_own_backward_pass(
     directions = Directions({"one": direction(model), "two": direction(model)})
     batch = collate(examples)
     logp, instances = instance_effects(model, batch, directions, components)
-    found_logp, tokens = token_effects(model, batch, directions)
-    torch.testing.assert_close(found_logp, logp, rtol=1e-5, atol=1e-6)
+    found = token_effects(model, batch, directions)
+    tokens, others = found.effects, found.effects_runner_up
+    torch.testing.assert_close(found.logp, logp, rtol=1e-5, atol=1e-6)
     for row, example in enumerate(examples):
-        by_label = per_label(model, example)
+        by_label, by_other = per_label(model, example), per_label(model, example, "logp_runner_up")
         whole, first = summed(by_label), example.prompt_length - 1 - batch.start
         for name, tensors in directions.items():
             given = numpy_of(tensors)
             for place, (value, scale) in products(whole, given, components).items():
                 error = abs(instances[name][place][row].item() - value)
                 assert error <= TOLERANCE * scale, (name, place, tied)
-            for k, label in enumerate(by_label):
-                value, scale = products(label, given, components)["total"]
-                assert abs(tokens[name][row, first + k].item() - value) <= TOLERANCE * scale
+            for effects, references in ((tokens[name], by_label), (others[name], by_other)):
+                for k, reference in enumerate(references):
+                    value, scale = products(reference, given, components)["total"]
+                    assert abs(effects[row, first + k].item() - value) <= TOLERANCE * scale
             parts = sum(instances[name][component][row].item() for component in COMPONENTS)
             assert parts == pytest.approx(instances[name]["total"][row].item(), rel=1e-12)
     line = families.line(family, model)
@@ -166,7 +168,7 @@ def test_without_a_forward_mode_tokens_come_from_two_backward_passes(
     model = families.build("gpt_neox", False, rng)
     batch = collate(random_examples(3, vocabulary=families.VOCABULARY))
     directions = Directions({"one": direction(model), "two": direction(model)})
-    expected = token_effects(model, batch, directions)[1]
+    expected = token_effects(model, batch, directions)
     assert has_forward_mode(model)
 
     def refuse(*arguments, **named):
@@ -174,10 +176,13 @@ def test_without_a_forward_mode_tokens_come_from_two_backward_passes(
 
     monkeypatch.setattr("geffect.effects.tokens.jvp", refuse)
     other = copy.deepcopy(model)
-    found = token_effects(other, batch, directions)[1]
+    found = token_effects(other, batch, directions)
     assert not has_forward_mode(other) and "GPTNeoXForCausalLM: tokens" in caplog.text
-    for name, values in expected.items():
-        torch.testing.assert_close(found[name], values, rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(found.entropy, expected.entropy)
+    assert torch.equal(found.runner_up, expected.runner_up)
+    for of in ("effects", "effects_runner_up"):
+        for name, values in getattr(expected, of).items():
+            torch.testing.assert_close(getattr(found, of)[name], values, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "mixtral", "gemma2"])

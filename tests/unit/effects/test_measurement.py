@@ -15,6 +15,7 @@ from geffect.effects.gradients import gradient
 from geffect.effects.measurement import Measurement, check_model, measure_checkpoints
 from geffect.effects.reweighting import main, reweighted
 from geffect.errors import ConfigError, DataError, LossError, ModelError
+from geffect.losses import registry
 from geffect.losses.loss import RISK
 from geffect.models.components import component_map
 from geffect.models.folder import save_model
@@ -56,7 +57,7 @@ def test_the_token_table_gives_the_geffect_of_the_real_loss(objective, precision
     frames = found.tables()
     tokens, hyper = frames["tokens"], cell.objective.hyper
     table = reweighted(tokens, objective, hyper).set_index("step")
-    sizes = {name: tokens[name].abs() for name in ("e_unlearn", "e_retain")}
+    sizes = {name: tokens[name].abs() for name in tokens if name.startswith("e_")}
     summands = reweighted(tokens.assign(**sizes), objective, hyper).set_index("step").abs()
     assert list(table.index) == [0, 7]
     for step in (0, 7):
@@ -66,6 +67,13 @@ def test_the_token_table_gives_the_geffect_of_the_real_loss(objective, precision
             # Rounding is that of what is added up, which may cancel.
             scale = max(row["norm_loss"] * row["norm_risk"], summands.loc[step, f"e_{dataset}"])
             assert error <= precision[2] * scale
+
+
+def test_the_token_table_gives_every_objective_but_those_that_look_beyond_two_tokens():
+    # RMU at hidden states; UNDIAL and ME at the log-likelihood of every token of the vocabulary.
+    inside = {s.name: s for s in declarations() if s.kind == "objective"}
+    others = {name for name, spec in inside.items() if not spec.weighted}
+    assert others & set(registry.catalogue("objective")) == {"rmu", "adaptive_rmu", "undial", "me"}
 
 
 def test_a_cell_with_pairs_has_the_tokens_of_both_texts(measure, naive_gradient):
@@ -114,10 +122,15 @@ def test_weighted_tokens_add_up_to_the_data_set(objective, measure):
     if cell.trains_on_refusals or cell.objective.pairs_refusals:
         assert "weight" not in tokens, "the weights are not those of the answers alone"
         return
+    beside = cell.objective.looks_at_runner_up
+    assert ("weight_runner_up" in tokens) == beside
+    assert ("weight" in frames["instances"]) != beside, "they lack what the runners-up add"
     count = len(cell.forget) if cell.objective.reduction == "sample" else len(tokens) / 2
     for step, rows in tokens.groupby("step"):
         for dataset in ("unlearn", "retain"):
             parts = rows["weight"] * rows[f"e_{dataset}"] / count
+            if beside:
+                parts += rows["weight_runner_up"] * rows[f"e_{dataset}_runner_up"] / count
             row = total_of(frames["geffect"], step, dataset)
             scale = max(row["norm_loss"] * row["norm_risk"], parts.abs().sum())
             assert abs(parts.sum() - row["geffect"]) <= 1e-10 * scale
@@ -161,6 +174,9 @@ def test_rows_are_named_by_their_place_in_the_forget_set(measure, naive_view):
         text = cell.encoder.tokenizer.decode(list(example.labels))
         assert "".join(mine["string"]) == text
         assert mine["token"].tolist() == list(range(len(example.labels)))
+        others = [cell.encoder.tokenizer.decode([number]) for number in mine["runner_up"]]
+        assert mine["string_runner_up"].tolist() == others
+        assert (mine["runner_up"] != mine["id"]).all()
         for net, column in ((model, "logp"), (original, "logp_ref")):
             view = naive_view(net, example)
             np.testing.assert_allclose(mine[column], view.logp[view.mask].tolist(), rtol=1e-9)
@@ -429,6 +445,10 @@ def test_what_a_table_cannot_give_is_an_error(objective, hyper, error, names, me
         reweighted(tokens, objective, hyper)
     with pytest.raises(DataError, match="logp_ref"):
         reweighted(tokens.drop(columns="logp_ref"), "wga", {"alpha": 1.0})
+    before = tokens.drop(columns=[name for name in tokens if "runner_up" in name])
+    assert len(reweighted(before, "wga", {"alpha": 1.0})) == 2, "an older table serves the others"
+    with pytest.raises(DataError, match=r"logp_runner_up.*'ihl' looks; measure the cell"):
+        reweighted(before, "ihl")
 
 
 @pytest.mark.parametrize("architecture", ["phi", "llama"])

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from naive import numpy_of, products
+from naive import entropy, numpy_of, products
 from settings import PAPER
 
 from geffect.data.batches import IGNORED
@@ -21,7 +21,7 @@ from geffect.training.loop import train
 from geffect.training.resume import Resume
 
 HARM = SelectionSettings(drop=0.3, by="e_retain", every=1, rows=6)
-WAYS = [dataclasses.replace(HARM, by=by) for by in ("e_retain", "logp", "random")]
+WAYS = [dataclasses.replace(HARM, by=by) for by in ("e_retain", "logp", "random", "entropy")]
 SMALL = dataclasses.replace(PAPER, epochs=4, batch_size=4, micro_batch_size=2, learning_rate=1e-3)
 
 
@@ -53,7 +53,7 @@ def labels_left(before, after):
     )
 
 
-@pytest.mark.parametrize("objective", ["ga", "wga", "npo", "tnpo", "po", "rmu"])
+@pytest.mark.parametrize("objective", ["ga", "wga", "npo", "tnpo", "po", "rmu", "ihl"])
 def test_the_tokens_left_out_are_those_whose_own_gradient_raises_the_retain_risk_most(
     objective, case
 ):
@@ -124,6 +124,19 @@ def test_the_least_probable_tokens_are_left_out_by_logp(case):
         views = [RISK.view(model, batch) for batch in batches]
     logp = torch.cat([view.logp[view.mask] for view in views])
     assert logp[~left].max() < logp[left].min()
+
+
+def test_the_most_uncertain_tokens_are_left_out_by_entropy(case, naive_view):
+    select, loss, model, cell = case("ga", WAYS[3])
+    batches = batches_of(loss, cell, 4)
+    left = labels_left(batches, select(model, batches, 1))
+    entropies = []
+    for example in cell.forget:
+        view = naive_view(model, example)
+        entropies += [entropy(p) for p in view.logits[view.mask].softmax(dim=-1).tolist()]
+    entropies = np.array(entropies)
+    assert (~left).sum() == math.floor(HARM.drop * len(entropies))
+    assert entropies[~left].min() > entropies[left].max()
 
 
 def test_the_retain_risk_is_looked_at_anew_every_few_updates(case, moved):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from common import declarations
-from naive import numpy_of, products
+from naive import entropy, numpy_of, products, runner_up
 
 from geffect.data.batches import IGNORED, collate
 from geffect.effects.gradients import Directions, data_batches, gradient
@@ -12,7 +12,7 @@ from geffect.losses.loss import RISK
 from geffect.losses.view import next_tokens
 from geffect.models.components import component_map
 
-# Weights are detached for a backward pass, not for a forward one: the token table serves these.
+# Others have effects of tokens times weights.
 SPECS = [spec for spec in declarations() if not spec.weighted]
 
 
@@ -25,38 +25,64 @@ def test_every_label_token_is_that_of_its_own_backward_pass(
     examples = random_examples(4)
     components = component_map(model)
     expected = [per_label(model, example) for example in examples]
+    of_others = [per_label(model, example, "logp_runner_up") for example in examples]
     risk = gradient(model, RISK, random_examples(3), 2)[1]
     directions = Directions({"risk": risk, "any": direction(model), "other": direction(model)})
     for size in (1, 3, len(examples)):
         for start in range(0, len(examples), size):
             part = examples[start : start + size]
             batch = collate(part)
-            logp, by_direction = token_effects(model, batch, directions)
+            found = token_effects(model, batch, directions)
             for row, example in enumerate(part):
                 first = example.prompt_length - 1 - batch.start
                 naive = naive_view(model, example)
-                for k, reference in enumerate(expected[start + row]):
-                    at = example.prompt_length - 1 + k
-                    assert logp[row, first + k].item() == pytest.approx(
-                        naive.logp[0, at].item(), rel=max(tolerance, 1e-12) * 10
+                sides = (
+                    (found.logp, found.effects, naive.logp, expected),
+                    (
+                        found.logp_runner_up,
+                        found.effects_runner_up,
+                        naive.logp_runner_up,
+                        of_others,
+                    ),
+                )
+                for logp, effects, naive_logp, references in sides:
+                    for k, reference in enumerate(references[start + row]):
+                        at = example.prompt_length - 1 + k
+                        assert logp[row, first + k].item() == pytest.approx(
+                            naive_logp[0, at].item(), rel=max(tolerance, 1e-12) * 10
+                        )
+                        for name, by_token in effects.items():
+                            given = numpy_of(directions[name])
+                            value, scale = products(reference, given, components)["total"]
+                            error = abs(by_token[row, first + k].item() - value)
+                            assert error <= tolerance * scale
+                for k, label in enumerate(example.labels):
+                    logits = naive.logits[0, example.prompt_length - 1 + k].double()
+                    probabilities = logits.softmax(dim=-1).tolist()
+                    second = runner_up(probabilities, label)
+                    assert found.runner_up[row, first + k].item() == second
+                    assert found.entropy[row, first + k].item() == pytest.approx(
+                        entropy(probabilities), rel=max(tolerance, 1e-12) * 10
                     )
-                    for name, found in by_direction.items():
-                        given = numpy_of(directions[name])
-                        value, scale = products(reference, given, components)["total"]
-                        assert abs(found[row, first + k].item() - value) <= tolerance * scale
                 outside = [t for t in range(logp.shape[1]) if not 0 <= t - first <= k]
-                for found in by_direction.values():
-                    assert (found[row, outside] == 0).all()
+                nothing = [found.logp, found.entropy, found.runner_up, found.logp_runner_up]
+                nothing += [*found.effects.values(), *found.effects_runner_up.values()]
+                assert all((of[row, outside] == 0).all() for of in nothing)
 
 
 def test_directions_share_a_pass_and_do_not_mix(tiny_model, random_examples, direction):
     model, batch = tiny_model(), collate(random_examples(3))
     directions = Directions({name: direction(model) for name in "abc"})
-    together = token_effects(model, batch, directions)[1]
+    together = token_effects(model, batch, directions)
     for name in directions:
-        alone = token_effects(model, batch, Directions({"one": dict(directions[name])}))[1]["one"]
-        torch.testing.assert_close(together[name], alone, rtol=1e-12, atol=1e-12)
-    assert token_effects(model, batch, Directions({}))[1] == {}
+        alone = token_effects(model, batch, Directions({"one": dict(directions[name])}))
+        for of in ("effects", "effects_runner_up"):
+            mine, other = getattr(together, of)[name], getattr(alone, of)["one"]
+            torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-12)
+    nothing = token_effects(model, batch, Directions({}))
+    assert nothing.effects == nothing.effects_runner_up == {}
+    for of in ("logp", "entropy", "runner_up", "logp_runner_up"):
+        torch.testing.assert_close(getattr(nothing, of), getattr(together, of))
     assert not any(m._forward_pre_hooks for m in model.modules())
 
 

@@ -358,6 +358,9 @@ def test_gradient_is_the_weighted_gradient_of_log_likelihood(spec, situation):
     weighted = [(view, case.loss.weight(view))]
     if case.loss.pairs_refusals:
         weighted.append((view.refusal, case.loss.refusal_weight(view)))
+    if case.loss.looks_at_runner_up:
+        others = replace(view, logp=view.logp_runner_up)
+        weighted.append((others, case.loss.runner_up_weight(view)))
     total = 0
     for part, weight in weighted:
         by_token = weight.dim() == 2
@@ -372,7 +375,7 @@ def test_gradient_is_the_weighted_gradient_of_log_likelihood(spec, situation):
 
 
 @every_weighted
-def test_weight_carries_no_gradient_and_lowers_answers_or_raises_refusals(spec, situation):
+def test_weight_carries_no_gradient_and_lowers_answers_or_raises_others(spec, situation):
     case = situation(spec)
     weight = case.loss.weight(case.view())
     assert not weight.requires_grad
@@ -381,6 +384,10 @@ def test_weight_carries_no_gradient_and_lowers_answers_or_raises_refusals(spec, 
         of_refusals = case.loss.refusal_weight(case.view())
         assert not of_refusals.requires_grad
         assert (of_refusals <= 0).all()
+    if case.loss.looks_at_runner_up:
+        of_others = case.loss.runner_up_weight(case.view())
+        assert not of_others.requires_grad
+        assert (of_others <= 0).all()
 
 
 @pytest.mark.parametrize("name", ["npo", "tnpo", "dpo"])
@@ -424,8 +431,10 @@ def test_a_label_that_is_certain_leaves_no_gap_in_value_or_gradient(name, loss_o
     logits[0, :, 3] = 200
     logits.requires_grad_()
     labels = torch.full((1, 2), 3)
-    logp = logits.log_softmax(dim=-1)[..., 3]
-    seen = View(torch.ones(1, 2, dtype=torch.bool), logp, labels=labels, logits=logits)
+    distribution = logits.log_softmax(dim=-1)
+    logp, of_other = distribution[..., 3], distribution[..., 0]
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    seen = View(mask, logp, labels=labels, logits=logits, logp_runner_up=of_other)
     loss = loss_of("objective", name)
     total = loss.total(seen)
     (gradient,) = torch.autograd.grad(total, logits)
@@ -486,16 +495,15 @@ def test_ihl_gives_what_the_label_loses_to_the_runner_up_alone(rng):
     logits = torch.from_numpy(rng.normal(size=(1, 1, 6))).requires_grad_()
     label = int(rng.integers(6))
     logp = logits.log_softmax(dim=-1)
-    seen = View(
-        torch.ones(1, 1, dtype=torch.bool),
-        logp[..., label],
-        labels=torch.tensor([[label]]),
-        logits=logits,
-    )
-    (gradient,) = torch.autograd.grad(objective("ihl").total(seen), logits)
     others = [v for v in range(6) if v != label]
     p = logp[0, 0].exp().tolist()
     runner_up = max(others, key=lambda v: p[v])
+    seen = View(
+        torch.ones(1, 1, dtype=torch.bool),
+        logp[..., label],
+        logp_runner_up=logp[..., runner_up],
+    )
+    (gradient,) = torch.autograd.grad(objective("ihl").total(seen), logits)
     lifted = p[runner_up] - p[label]
     for v in range(6):
         own = {label: p[v], runner_up: -p[v]}.get(v, 0)
@@ -551,6 +559,8 @@ def test_pairs_without_refusals_are_an_error_that_names_the_loss(situation):
         case.loss.batches(alone, 2)
     with pytest.raises(LossError, match="ga does not look at refusals beside the answers"):
         objective("ga").refusal_weight(case.view())
+    with pytest.raises(LossError, match="ga does not look at the runners-up to the labels"):
+        objective("ga").runner_up_weight(case.view())
 
 
 def assert_is_ga(case):

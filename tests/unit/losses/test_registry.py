@@ -225,6 +225,15 @@ def test_pairs_have_a_value_each(folder):
     refused('refusal_pairs needs REDUCTION = "sample"')
 
 
+def test_a_weight_for_both_refusals_and_runners_up_is_not_defined(folder):
+    needs = GOOD.replace('"reference_logp"', '"refusal_pairs", "runner_up"')
+    (folder / "mine.py").write_text(needs)
+    assert registry.get("objective", "mine").needs == {"refusal_pairs", "runner_up"}
+    registry.catalogue.cache_clear()
+    (folder / "mine.py").write_text(needs + "\n\ndef weight(view, gamma):\n    return view.logp\n")
+    refused("a weight() for refusal_pairs and runner_up is not defined; need one of them")
+
+
 def test_what_has_a_default_may_be_left_out(folder):
     fragment = '"type": "number", "minimum": 0'
     (folder / "mine.py").write_text(GOOD.replace(fragment, fragment + ', "default": 0.5'))

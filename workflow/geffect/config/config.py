@@ -394,7 +394,7 @@ class Config:
         if chosen["by"] == "e_retain" and spec.reduction == "sample" and not spec.weighted:
             raise ConfigError(
                 f"{where}.by: {spec.name!r} pools samples and declares no weight(), so single "
-                "tokens of it have no effect; write logp or random"
+                "tokens of it have no effect; write logp, entropy or random"
             )
         rows = row_count(self.raw["data"])
         most = rows - forget_count(rows, cell.split) - self.raw["data"]["held_out_rows"]

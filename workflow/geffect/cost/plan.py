@@ -423,7 +423,8 @@ class Plan:
         selected = 0.0
         if selection is not None:
             rows = selection["rows"] / selection["every"] / settings.batch_size
-            by = {"random": 0, "logp": FORWARD, "e_retain": (1 + rows) * (FORWARD + BACKWARD)}
+            by = {"random": 0, "logp": FORWARD, "entropy": FORWARD}
+            by["e_retain"] = (1 + rows) * (FORWARD + BACKWARD)
             selected = by[selection["by"]]
         return Unlearning(
             forget,

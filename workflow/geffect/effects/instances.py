@@ -17,7 +17,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -32,6 +32,7 @@ from geffect.data.batches import IGNORED, Batch, collate
 from geffect.data.encoding import Example
 from geffect.effects.gradients import Components, Directions, Gradient, dot64, places
 from geffect.effects.rules import Inputs, Rule, by_forward_mode, differentiable, rule_of
+from geffect.effects.said import warn_once
 from geffect.losses.loss import Loss
 from geffect.losses.view import View, forward, log_probabilities, next_tokens
 from geffect.models.compute import computing_in, input_device
@@ -74,9 +75,10 @@ def instance_effects(
     except _NotUnderstood as error:  # in this batch alone
         why, found = str(error), None
     if found is None:
-        _say(
+        warn_once(
+            log,
             f"{type(model).__name__}: instances are measured row by row, with a backward pass and "
-            f"a whole gradient for every row instead of one backward pass for a batch ({why})"
+            f"a whole gradient for every row instead of one backward pass for a batch ({why})",
         )
         found = _by_rows(model, batch, directions, groups)
     logp, sums = found
@@ -103,7 +105,7 @@ def instance_rows(
     Args:
         batch: with reference log-probabilities (`losses.view.with_reference`).
         numbers: the numbers of the batch's rows [B].
-        objective: adds the column `weight`, if it reweights log-likelihoods of these labels.
+        objective: adds the column `weight`, if it reweights log-likelihoods of these labels alone.
 
     Returns:
         `sample`, `component`, `e_unlearn`, `e_retain` (missing where there is no such direction),
@@ -113,7 +115,7 @@ def instance_rows(
     logp, products = instance_effects(model, batch, directions, components)
     assert batch.logp_ref is not None
     columns = {"logp": _by_sample(logp), "logp_ref": _by_sample(batch.logp_ref)}
-    if objective is not None and objective.weights is not None:
+    if objective is not None and objective.weighs_labels_alone:
         seen = View(next_tokens(batch) != IGNORED, logp, logp_ref=batch.logp_ref)
         weight = objective.weight(seen)
         if objective.reduction == "token":
@@ -464,9 +466,3 @@ def _no_tf32() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-
-
-@cache
-def _say(message: str) -> None:
-    """Once per process, since every checkpoint is a model of its own."""
-    log.warning("%s", message)

@@ -124,7 +124,9 @@ def measure_tokens(
 
     Returns:
         A row per label token: `step` (0), `text` ("answer"), `sample`, `token` (position in the
-        answer), `id`, `logp`, `logp_ref` (nats), `e_unlearn`, `e_retain`.
+        answer), `id`, `logp`, `logp_ref` (nats), `e_unlearn`, `e_retain`; `entropy` (nats) of the
+        model's distribution there, `runner_up` (the id of the most probable token other than the
+        label), `logp_runner_up`, `e_unlearn_runner_up`, `e_retain_runner_up`.
 
     Raises:
         DataError: a data set is empty, or a row has no label token.

@@ -61,6 +61,8 @@ from geffect.progress import Progress
 ANSWER, REFUSAL = "answer", "refusal"
 CHANGE_COLUMNS = ["risk", "predicted_change", "measured_change"]
 TOKEN_COLUMNS = ["sample", "token", "id", "logp", "logp_ref", "e_unlearn", "e_retain"]
+TOKEN_COLUMNS += ["entropy", "runner_up", "logp_runner_up"]
+TOKEN_COLUMNS += ["e_unlearn_runner_up", "e_retain_runner_up"]
 
 log = logging.getLogger(__name__)
 
@@ -263,7 +265,7 @@ class Measurement:
                 for numbers, batch in numbered(self.examples[name], batches):
                     rows = token_rows(model, batch, directions, numbers, weighted)
                     rows.insert(0, "text", text)
-                    more = rows.columns.intersection(["weight"])
+                    more = rows.columns.intersection(["weight", "weight_runner_up"])
                     rows = rows.reindex(columns=["text", *TOKEN_COLUMNS, *more])
                     self._keep("tokens", step, rows)
 
@@ -296,8 +298,10 @@ class Measurement:
           the sample).
         - tokens: `text` (answer, or refusal for objectives that look at those), `sample`,
           `row`, `token` (position in the answer), `id` and `string` (the token's text), `logp`,
-          `logp_ref`, `e_unlearn`, `e_retain`, and, where the objective declares one, its `weight`
-          (of a sample: at each of its tokens).
+          `logp_ref`, `e_unlearn`, `e_retain`; `entropy` (nats), `runner_up` (the id of the most
+          probable token other than the label), `string_runner_up`, `logp_runner_up`,
+          `e_unlearn_runner_up`, `e_retain_runner_up`; and, where the objective declares one, its
+          `weight` (of a sample: at each of its tokens) and `weight_runner_up`.
         - trajectory: what the onlooker read.
         """
         frames = self.state()
@@ -308,8 +312,11 @@ class Measurement:
                 _insert_after(table, "sample", "row", self.rows)
                 frames[name] = table
         if "tokens" in frames:
-            strings = {number: self.decode([number]) for number in frames["tokens"]["id"].unique()}
-            _insert_after(frames["tokens"], "id", "string", strings)
+            table = frames["tokens"]
+            numbers = np.union1d(table["id"], table["runner_up"])
+            strings = {number: self.decode([int(number)]) for number in numbers}
+            _insert_after(table, "id", "string", strings)
+            _insert_after(table, "runner_up", "string_runner_up", strings)
         return frames
 
     def _risks(

@@ -1,9 +1,9 @@
 """The G-effect of any reweighted log-likelihood, from the table of tokens alone.
 
 An objective whose gradient is Σ w_i ∇log p_i (over tokens, or with one weight a sample) has
-e(D) = Σ w_i (∇R(D) · ∇log p_i) / count; where it looks at a refusal beside every answer, over the
-tokens of both. Weights come from the objective's own file, so a new weighting scheme is judged
-along a finished run without a gradient:
+e(D) = Σ w_i (∇R(D) · ∇log p_i) / count; where it looks at a refusal beside every answer, or at the
+runner-up to every label, over the tokens of both. Weights come from the objective's own file, so a
+new weighting scheme is judged along a finished run without a gradient:
 
     geffect reweight CELL/tokens.parquet --objective wga --set alpha=5
 """
@@ -23,7 +23,9 @@ from geffect.errors import ConfigError, DataError, GeffectError
 from geffect.losses.loss import Loss, objective
 from geffect.losses.view import View
 
-COLUMNS = ["step", "text", "sample", "token", "logp", "logp_ref", "e_unlearn", "e_retain"]
+EFFECTS = ["e_unlearn", "e_retain"]
+COLUMNS = ["step", "text", "sample", "token", "logp", "logp_ref", *EFFECTS]
+RUNNER_UP = ["logp_runner_up", *(f"{name}_runner_up" for name in EFFECTS)]
 
 
 def reweighted(
@@ -51,6 +53,11 @@ def reweighted(
         raise ConfigError(f"objective {name!r} does not reweight log-likelihoods; choose another")
     if missing := [column for column in COLUMNS if column not in tokens]:
         raise DataError(f"tokens: no column {missing[0]!r}; pass a cell's tokens.parquet")
+    missing = [column for column in RUNNER_UP if column not in tokens]
+    if loss.looks_at_runner_up and missing:
+        raise DataError(
+            f"tokens: no column {missing[0]!r}, at which {name!r} looks; measure the cell again"
+        )
     texts = ["refusal"] if "refusals" in loss.needs else ["answer"]
     if loss.pairs_refusals:
         texts.append("refusal")
@@ -64,36 +71,41 @@ def reweighted(
 
 def _at(table: pd.DataFrame, texts: Sequence[str], loss: Loss) -> dict[str, float]:
     """The columns of one step; the weights are those of the first text, the second's its pair's."""
-    views = [_view(table[table["text"].eq(text)]) for text in texts]
-    seen = views[0][0]
+    parts = [table[table["text"].eq(text)] for text in texts]
+    views = [_view(part) for part in parts]
+    seen = views[0] if not loss.pairs_refusals else replace(views[0], refusal=views[1])
+    weighted = [(0, loss.weight(seen), "")]
     if loss.pairs_refusals:
-        seen = replace(seen, refusal=views[1][0])
-    weights = [loss.weight(seen)] + [loss.refusal_weight(seen) for _ in views[1:]]
+        weighted.append((1, loss.refusal_weight(seen), ""))
+    if loss.looks_at_runner_up:
+        weighted.append((0, loss.runner_up_weight(seen), "_runner_up"))
     count = int(seen.mask.sum()) if loss.reduction == "token" else len(seen.mask)
-    sums = dict.fromkeys(views[0][1], 0.0)
-    for (part, effects), weight in zip(views, weights, strict=True):
-        by_token = weight if weight.dim() == 2 else weight[:, None]
-        for column, e in effects.items():
-            sums[column] += part.over_tokens(by_token * e).item()
+    sums = dict.fromkeys(EFFECTS, 0.0)
+    for text, weight, of in weighted:
+        for column in EFFECTS:
+            effects = _padded(parts[text], parts[text][f"{column}{of}"])
+            sums[column] += (views[text].by_token(weight) * effects).sum().item()
     means = {column: value / count for column, value in sums.items()}
     return {**means, "weight": loss.total_weight(seen).item() / count}
 
 
-def _view(table: pd.DataFrame) -> tuple[View, dict[str, torch.Tensor]]:
-    """One step's tokens as a view [B, T] in float64, and their effects beside it."""
+def _view(table: pd.DataFrame) -> View:
+    """One step's tokens of a text as a view [B, T] in float64."""
+    mask = _padded(table, [True] * len(table), torch.bool)
+    logp, logp_ref = (_padded(table, table[name]) for name in ("logp", "logp_ref"))
+    others = _padded(table, table[RUNNER_UP[0]]) if RUNNER_UP[0] in table else None
+    return View(mask, logp, logp_ref=logp_ref, logp_runner_up=others)
+
+
+def _padded(
+    table: pd.DataFrame, values: Sequence, dtype: torch.dtype = torch.float64
+) -> torch.Tensor:
+    """What stands beside the tokens of a table by sample and position [B, T], 0 elsewhere."""
     sample = torch.tensor(pd.factorize(table["sample"], sort=True)[0])
     token = torch.tensor(table["token"].tolist())
-    shape = (int(sample.max()) + 1, int(token.max()) + 1)
-
-    def padded(values: Sequence, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-        result = torch.zeros(shape, dtype=dtype)
-        result[sample, token] = torch.tensor(values, dtype=dtype)
-        return result
-
-    mask = padded([True] * len(table), torch.bool)
-    logp, logp_ref, *effects = (padded(table[name].tolist()) for name in COLUMNS[4:])
-    view = View(mask=mask, logp=logp, logp_ref=logp_ref)
-    return view, dict(zip(COLUMNS[6:], effects, strict=True))
+    result = torch.zeros(int(sample.max()) + 1, int(token.max()) + 1, dtype=dtype)
+    result[sample, token] = torch.tensor(list(values), dtype=dtype)
+    return result
 
 
 def main(arguments: list[str] | None = None) -> None:

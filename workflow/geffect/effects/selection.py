@@ -4,7 +4,8 @@ A descent step on an objective changes the risk of retained data by -η Σ e_i o
 pools, with e_i = ∇R(D_r) · ∇(its value at token i), which is w_i ∇R(D_r) · ∇log p_i for a
 reweighted log-likelihood. Tokens of the most negative e_i raise that risk most. They are found by
 the engine's own passes, against the risk of retain *training* rows: what is held out stays unseen.
-Leaving out random tokens, or the least probable ones, is there to compare with.
+Leaving out random tokens, the least probable ones, or those at which the model is least certain of
+what comes (of the highest entropy), is there to compare with.
 
 Cost by `e_retain`, in forward and backward passes: one over `rows` rows in every `every`-th update,
 and about one over the batch in each.
@@ -23,7 +24,7 @@ from geffect.data.draws import generator
 from geffect.effects.gradients import Directions, data_batches, gradient_over
 from geffect.effects.tokens import token_effects, value_effects
 from geffect.losses.loss import RISK, Loss
-from geffect.losses.view import next_tokens
+from geffect.losses.view import entropy, next_tokens
 from geffect.models.compute import input_device
 from geffect.names import RETAIN
 
@@ -34,7 +35,8 @@ class SelectionSettings:
 
     Attributes:
         drop: the share of a batch's label tokens that is left out, 0 to 1.
-        by: "e_retain" (the most harmful), "logp" (the least probable) or "random".
+        by: "e_retain" (the most harmful), "logp" (the least probable), "entropy" (those at which
+            the model's distribution has the highest) or "random".
         every: updates between two gradients of the retain risk.
         rows: number of retain training rows of that risk, drawn once per cell.
     """
@@ -118,12 +120,20 @@ class TokenSelection:
         if self.settings.by == "logp":
             with torch.no_grad():
                 return RISK.view(model, batch).logp
+        if self.settings.by == "entropy":
+            with torch.no_grad():
+                return -entropy(RISK.view(model, batch).distribution)
         if self.objective.weights is None:
             return value_effects(model, self.objective, batch, directions)[RETAIN]
         with torch.no_grad():
-            weights = self.objective.weight(self.objective.view(model, batch))
-        effects = token_effects(model, batch, directions)[1][RETAIN]
-        return effects * (weights if self.objective.reduction == "token" else weights[:, None])
+            seen = self.objective.view(model, batch)
+            weight = seen.by_token(self.objective.weight(seen))
+        found = token_effects(model, batch, directions)
+        scores = weight * found.effects[RETAIN]
+        if self.objective.looks_at_runner_up:
+            others = seen.by_token(self.objective.runner_up_weight(seen))
+            scores = scores + others * found.effects_runner_up[RETAIN]
+        return scores
 
 
 def _without(batch: Batch, labelled: Tensor, dropped: Tensor) -> Batch:

@@ -1,14 +1,15 @@
-"""∇R(D) · ∇log p_i for every label token, by forward-mode differentiation.
+"""∇R(D) · ∇log p_i for every label token and its runner-up, by forward-mode differentiation.
 
 One pass gives the change of every log p_i along all directions: in units of a forward and backward
 pass over the same rows (three matrix products a weight), a third for the forward pass that all
-directions share, and two thirds for each direction. Where a model has no forward mode, the same
-comes from differentiating backwards twice: of v ↦ ⟨∇⟨v, log p⟩, G⟩, which is linear in v.
+directions share, and two thirds for each direction. The runner-up, the most probable token other
+than the label, and the entropy are read off the same pass. Where a model has no forward mode, the
+same comes from differentiating backwards twice: of v ↦ ⟨∇⟨v, log p⟩, G⟩, which is linear in v.
 """
 
 import logging
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
 
@@ -22,19 +23,28 @@ from transformers import PreTrainedModel
 
 from geffect.data.batches import IGNORED, Batch
 from geffect.effects.gradients import Directions
+from geffect.effects.said import warn_once
 from geffect.losses.loss import Loss
-from geffect.losses.view import View, forward, log_probabilities, next_tokens
+from geffect.losses.view import View, chosen, entropy, forward, next_tokens, runner_up
+from geffect.models.compute import raised
 
 log = logging.getLogger(__name__)
 
 
 def derivatives(
-    model: PreTrainedModel, directions: Directions, function: Callable[[Any], Tensor]
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The value of `function(model)`, and its derivative along each direction."""
+    model: PreTrainedModel,
+    directions: Directions,
+    function: Callable[[Any], tuple[Tensor, tuple[Tensor, ...]]],
+) -> tuple[Tensor, dict[str, Tensor], tuple[Tensor, ...]]:
+    """The value of `function(model)`, its derivative along each direction, and what else it gives.
+
+    Args:
+        function: a model -> the value, and tensors that are not differentiated.
+    """
     if not directions:
         with torch.no_grad():
-            return function(model), {}
+            value, others = function(model)
+            return value, {}, others
     # Positions are cut out of the unembedding's input; vmap would copy its weight for every row.
     unembedding = model.get_output_embeddings()
     handle = unembedding.register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
@@ -50,7 +60,12 @@ def derivatives(
                     why = " ".join(str(error).split())
                     found = _backwards(model, directions, function)
                     _without_forward_mode.add(model)
-                    _say(type(model).__name__, why)
+                    warn_once(
+                        log,
+                        f"{type(model).__name__}: tokens are measured by differentiating backwards "
+                        "twice, with all gradients and their graph in memory, since the model has "
+                        f"no forward mode ({why})",
+                    )
                     return found
             return _backwards(model, directions, function)
     finally:
@@ -65,20 +80,11 @@ def has_forward_mode(model: PreTrainedModel) -> bool:
     return model not in _without_forward_mode
 
 
-@cache
-def _say(model: str, why: str) -> None:
-    """Once per process, since every checkpoint is a model of its own."""
-    log.warning(
-        "%s: tokens are measured by differentiating backwards twice, with all gradients and their "
-        "graph in memory, since the model has no forward mode (%s)",
-        model,
-        why,
-    )
-
-
 def _forwards(
-    model: PreTrainedModel, directions: Directions, function: Callable[[Any], Tensor]
-) -> tuple[Tensor, dict[str, Tensor]]:
+    model: PreTrainedModel,
+    directions: Directions,
+    function: Callable[[Any], tuple[Tensor, tuple[Tensor, ...]]],
+) -> tuple[Tensor, dict[str, Tensor], tuple[Tensor, ...]]:
     # In one type with its tangent, as forward mode wants it; autocast would round it anyway.
     parameters = {
         name: p.detach().bfloat16() if name in directions.half else p.detach()
@@ -86,24 +92,26 @@ def _forwards(
     }
     tangents = {name: directions.stacked[name].to(p.dtype) for name, p in parameters.items()}
 
-    def of(values: dict[str, Tensor]) -> Tensor:
+    def of(values: dict[str, Tensor]) -> Any:
         return function(At(model, values))
 
     def along(tangent: dict[str, Tensor]) -> Any:
-        return jvp(of, (parameters,), (tangent,))
+        return jvp(of, (parameters,), (tangent,), has_aux=True)
 
     with torch.no_grad():
-        out_dims: Any = (None, 0)  # one value, a slope for each direction
-        value, slopes = vmap(along, out_dims=out_dims)(tangents)
-    return value, dict(zip(directions, slopes, strict=True))
+        out_dims: Any = (None, 0, None)  # one value, a slope for each direction
+        value, slopes, others = vmap(along, out_dims=out_dims)(tangents)
+    return value, dict(zip(directions, slopes, strict=True)), others
 
 
 def _backwards(
-    model: PreTrainedModel, directions: Directions, function: Callable[[Any], Tensor]
-) -> tuple[Tensor, dict[str, Tensor]]:
+    model: PreTrainedModel,
+    directions: Directions,
+    function: Callable[[Any], tuple[Tensor, tuple[Tensor, ...]]],
+) -> tuple[Tensor, dict[str, Tensor], tuple[Tensor, ...]]:
     parameters = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
     with torch.enable_grad():
-        value = function(At(model, parameters))
+        value, others = function(At(model, parameters))
         along = torch.zeros_like(value, requires_grad=True)
         gradients = torch.autograd.grad(
             value, list(parameters.values()), along, create_graph=True, allow_unused=True
@@ -114,7 +122,7 @@ def _backwards(
             products = [(g * tensors[n].to(g.dtype)).sum() for n, g in pairs if g is not None]
             total = torch.stack([product.to(value.device) for product in products]).sum()
             slopes[direction] = torch.autograd.grad(total, along, retain_graph=True)[0]
-    return value.detach(), slopes
+    return value.detach(), slopes, others
 
 
 class At:
@@ -131,22 +139,53 @@ class At:
         return getattr(self.model, name)
 
 
-def token_effects(
-    model: PreTrainedModel, batch: Batch, directions: Directions
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """log p_i of every label token and its derivative along each direction.
+@dataclass(frozen=True)
+class TokenEffects:
+    """What a pass tells of every label token; all [B, T] from `Batch.start` on.
 
-    With ∇R(D) as the direction the derivative is the token's effect ∇R(D) · ∇log p_i.
+    Attributes:
+        logp: log p_i in nats.
+        effects: by direction, the derivative of log p_i along it.
+        entropy: of the model's distribution at the token's place, in nats.
+        runner_up: the id of the most probable token other than the label.
+        logp_runner_up, effects_runner_up: as those of the label, of that token.
 
-    Returns:
-        log p_i and, by direction, the derivatives; all [B, T] from `batch.start` on, 0 where no
-        label is predicted.
+    Where no label is predicted everything is 0.
     """
 
-    def logp(at: Any) -> Tensor:
-        return log_probabilities(forward(at, batch).logits, batch)[0]
+    logp: Tensor
+    effects: dict[str, Tensor]
+    entropy: Tensor
+    runner_up: Tensor
+    logp_runner_up: Tensor
+    effects_runner_up: dict[str, Tensor]
 
-    return derivatives(model, directions, logp)
+
+def token_effects(model: PreTrainedModel, batch: Batch, directions: Directions) -> TokenEffects:
+    """log p of every label token and of its runner-up, and their derivatives along directions.
+
+    With ∇R(D) as the direction the derivative is the token's effect ∇R(D) · ∇log p_i.
+    """
+    labels = next_tokens(batch)
+    mask = labels != IGNORED
+
+    def logp(at: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
+        distribution = raised(forward(at, batch).logits).log_softmax(dim=-1)
+        of_label = labels.clamp(min=0)
+        second = runner_up(distribution, of_label)
+        both = [chosen(distribution, ids, mask) for ids in (of_label, second)]
+        others = (entropy(distribution), second)
+        return torch.stack(both), tuple(of.masked_fill(~mask, 0) for of in others)
+
+    (of_labels, of_others), slopes, (entropies, second) = derivatives(model, directions, logp)
+    return TokenEffects(
+        of_labels,
+        {name: slope[0] for name, slope in slopes.items()},
+        entropies,
+        second,
+        of_others,
+        {name: slope[1] for name, slope in slopes.items()},
+    )
 
 
 def token_rows(
@@ -165,23 +204,31 @@ def token_rows(
 
     Returns:
         `sample`, `token` (position among the sample's labels), `id`, `logp`, `logp_ref` (nats),
-        `e_{name}` for every direction, and `weight` (a sample's weight stands at each of its
-        tokens); all values in float64.
+        `e_{name}` for every direction; `entropy` (nats), `runner_up` (the id of the most probable
+        token other than the label), `logp_runner_up` and `e_{name}_runner_up`; `weight` (a sample's
+        weight stands at each of its tokens), and with runners-up `weight_runner_up`. All values in
+        float64.
     """
     labels = next_tokens(batch)
     mask = labels != IGNORED
-    logp, slopes = token_effects(model, batch, directions)
+    found = token_effects(model, batch, directions)
     assert batch.logp_ref is not None
-    columns = {"logp": logp, "logp_ref": batch.logp_ref}
-    columns |= {f"e_{name}": effects for name, effects in slopes.items()}
+    columns = {"logp": found.logp, "logp_ref": batch.logp_ref}
+    columns |= {f"e_{name}": effects for name, effects in found.effects.items()}
+    columns |= {"entropy": found.entropy, "logp_runner_up": found.logp_runner_up}
+    columns |= {f"e_{name}_runner_up": e for name, e in found.effects_runner_up.items()}
     if objective is not None and objective.weights is not None:
-        weight = objective.weight(View(mask, logp, logp_ref=batch.logp_ref))
-        columns["weight"] = weight[:, None].expand_as(logp) if weight.dim() == 1 else weight
+        view = View(mask, found.logp, logp_ref=batch.logp_ref, logp_runner_up=found.logp_runner_up)
+        weights = {"weight": objective.weight(view)}
+        if objective.looks_at_runner_up:
+            weights["weight_runner_up"] = objective.runner_up_weight(view)
+        columns |= {name: view.by_token(weight) for name, weight in weights.items()}
     return pd.DataFrame(
         {
             "sample": numbers[mask.nonzero()[:, 0].cpu().numpy()],
             "token": (mask.cumsum(dim=1) - 1)[mask].cpu().numpy(),
             "id": labels[mask].cpu().numpy(),
+            "runner_up": found.runner_up[mask].cpu().numpy(),
             **{name: values[mask].double().cpu().numpy() for name, values in columns.items()},
         }
     )
@@ -195,5 +242,5 @@ def value_effects(
     For losses that do not reweight log-likelihoods (KL, RR, RMU), without a backward pass.
     """
     return derivatives(
-        model, directions, lambda at: loss.values(loss.view(at, batch), **loss.hyper)
+        model, directions, lambda at: (loss.values(loss.view(at, batch), **loss.hyper), ())
     )[1]

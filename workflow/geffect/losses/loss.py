@@ -35,8 +35,8 @@ class Loss:
         name: its name in messages.
         values: (view, **hyper) -> values [B, T], or [B] under the reduction "sample".
         weights: (view, **hyper) -> the weights w of a gradient Σ w ∇log p, of the same shape; of
-            pairs, two of them: for the labels of answers and of refusals, each [B] or [B, T]. None
-            where the loss does not reweight log-likelihoods.
+            pairs, two of them: for the labels of answers and of refusals, each [B] or [B, T]. With
+            runners-up also two of them. None where the loss does not reweight log-likelihoods.
         hyper: the hyper-parameters.
         reduction: "token" pools values over label tokens, "sample" over samples.
         needs: what it needs besides log-probabilities (keys of `registry.NEEDS`).
@@ -124,6 +124,17 @@ class Loss:
         return "refusal_pairs" in self.needs
 
     @property
+    def looks_at_runner_up(self) -> bool:
+        """Whether it looks at the most probable token other than every label."""
+        return "runner_up" in self.needs
+
+    @property
+    def weighs_labels_alone(self) -> bool:
+        """Whether its gradient is that of its labels' log-likelihoods, reweighted."""
+        others = self.pairs_refusals or self.looks_at_runner_up
+        return self.weights is not None and not others
+
+    @property
     def keeps_original(self) -> bool:
         """Whether it needs θ_o itself, and not only log-probabilities, which a batch may bring."""
         return bool(self.needs & ORIGINAL_NEEDS - {"reference_logp"})
@@ -191,11 +202,22 @@ class Loss:
             raise LossError(f"{self.name} does not look at refusals beside the answers")
         return self._weights(seen)[1]
 
+    def runner_up_weight(self, seen: View) -> Tensor:
+        """The weights of the runners-up to a view's labels, detached: [B, T] or [B].
+
+        Raises:
+            LossError: this loss declares none, or does not look at runners-up.
+        """
+        if not self.looks_at_runner_up:
+            raise LossError(f"{self.name} does not look at the runners-up to the labels")
+        return self._weights(seen)[1]
+
     def _weights(self, seen: View) -> list[Tensor]:
         if self.weights is None:
             raise LossError(f"{self.name} does not reweight log-likelihoods: it has no weight()")
         found = self.weights(seen, **self.hyper)
-        return [w.detach() for w in (found if self.pairs_refusals else (found,))]
+        several = self.pairs_refusals or self.looks_at_runner_up
+        return [w.detach() for w in (found if several else (found,))]
 
     def total_weight(self, seen: View) -> Tensor:
         """The sum of the weights (of pairs: the answers') over what the mean pools."""

@@ -7,6 +7,7 @@ its path, defines
 - optionally `weight(view, **hyperparameters)`: if its gradient is that of a reweighted
   log-likelihood, the weights w of Σ w ∇log p, detached and of the shape of the values; with the
   need `refusal_pairs` two of them, for the answers' and the refusals' labels, each [B] or [B, T];
+  with the need `runner_up` two of that shape, for the labels and the runners-up;
 
 and, as literals, all of them optional,
 
@@ -40,6 +41,7 @@ NEEDS = {
     "control_vector": "RMU's u ~ Uniform[0,1)^d, drawn once per cell",
     "refusals": "labels that are a randomly drawn refusal instead of the answer",
     "refusal_pairs": "beside every answer a randomly drawn refusal to the same question",
+    "runner_up": "log p of the most probable token other than the label",
 }
 ORIGINAL_NEEDS = frozenset({"reference_logp", "reference_logits", "reference_hidden_states"})
 HIDDEN_NEEDS = frozenset({"hidden_states", "reference_hidden_states", "control_vector"})
@@ -127,6 +129,10 @@ def read(path: Path, kind: str) -> Declaration:
         raise ConfigError(f"{path}: REDUCTION must be one of {', '.join(REDUCTIONS)}")
     if "refusal_pairs" in literals["NEEDS"] and literals["REDUCTION"] != "sample":
         raise ConfigError(f'{path}: refusal_pairs needs REDUCTION = "sample": a value per pair')
+    if {"refusal_pairs", "runner_up"} <= set(literals["NEEDS"]) and "weight" in functions:
+        raise ConfigError(
+            f"{path}: a weight() for refusal_pairs and runner_up is not defined; need one of them"
+        )
     hidden = HIDDEN_NEEDS & set(literals["NEEDS"])
     if hidden and "layer" not in literals["HYPERPARAMETERS"]:
         raise ConfigError(f"{path}: {sorted(hidden)[0]} needs a hyper-parameter `layer`")

@@ -2,6 +2,7 @@
 
 from collections.abc import Set
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import torch
@@ -31,6 +32,8 @@ class View:
         hidden: [B, T, d], φ_l (need `hidden_states`).
         hidden_ref: [B, T, d] (need `reference_hidden_states`).
         control: [d], RMU's direction (need `control_vector`).
+        logp_runner_up: [B, T], log p of the most probable token other than y_i, 0 outside the mask
+            (need `runner_up`).
         refusal: the view of the refusals that stand beside the answers (need `refusal_pairs`).
     """
 
@@ -43,6 +46,7 @@ class View:
     hidden: Tensor | None = None
     hidden_ref: Tensor | None = None
     control: Tensor | None = None
+    logp_runner_up: Tensor | None = None
     refusal: "View | None" = None
 
     @property
@@ -65,6 +69,10 @@ class View:
         """Sums per-token values [B, T] over each sample's label tokens: [B]."""
         return values.masked_fill(~self.mask, 0).sum(dim=1)
 
+    def by_token(self, weight: Tensor) -> Tensor:
+        """A weight of every token [B, T]: one of samples [B] stands at each of their tokens."""
+        return weight[:, None].expand_as(self.logp) if weight.dim() == 1 else weight
+
 
 def next_tokens(batch: Batch) -> Tensor:
     """The label that each position from `batch.start` on predicts [B, T], -100 where none."""
@@ -83,6 +91,21 @@ def log_probabilities(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         raised(logits).flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none"
     )
     return -nll.view_as(targets), targets != IGNORED
+
+
+def chosen(distribution: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """log p of one token at every position [B, T] (0 outside the mask), from all [B, T, V]."""
+    return distribution.gather(-1, ids[..., None]).squeeze(-1).masked_fill(~mask, 0)
+
+
+def runner_up(distribution: Tensor, labels: Tensor) -> Tensor:
+    """The id of the most probable token other than the label: [B, T], from log p [B, T, V]."""
+    return distribution.detach().scatter(-1, labels[..., None], -inf).argmax(dim=-1)
+
+
+def entropy(distribution: Tensor) -> Tensor:
+    """-Σ_v p(v) log p(v) in nats, without a gradient: [B, T], from log p [B, T, V]."""
+    return torch.special.entr(distribution.detach().exp()).sum(dim=-1)
 
 
 def forward(model: PreTrainedModel, batch: Batch, hidden_states: bool = False) -> Any:
@@ -149,6 +172,10 @@ def view(
             extra["hidden_ref"] = raised(reference.hidden_states[layer][:, batch.start :])
     if hidden:
         extra["hidden"] = raised(outputs.hidden_states[layer][:, batch.start :])
+    if "runner_up" in needs:
+        distribution = raised(outputs.logits).log_softmax(dim=-1)
+        second = runner_up(distribution, extra["labels"])
+        extra["logp_runner_up"] = chosen(distribution, second, mask)
     if "control_vector" in needs:
         assert control_vector is not None
         extra["control"] = control_vector.to(extra["hidden"])
