@@ -12,8 +12,20 @@ NO_REGULARIZER = "none"
 COMPONENTS = ("embed", "shallow", "middle", "deep", "lm")
 """The parts of a model that a G-effect is split into; they add up to `TOTAL`."""
 TOTAL = "total"
-MINIMUM_BLOCKS = 3
+THIRDS = ("shallow", "middle", "deep")
+"""The components that the blocks of a model are in, from the bottom up."""
+MINIMUM_BLOCKS = len(THIRDS)
 """One block each for shallow, middle and deep."""
+BLOCK = "layer."
+"""Before the number of a block, from 1, in the column `component`."""
+
+
+def thirds(blocks: int) -> list[str]:
+    """The component of each block: 1..⌈L/3⌉ shallow, up to ⌈2L/3⌉ middle, the rest deep."""
+    shallow, middle = -(-blocks // 3), -(-2 * blocks // 3)
+    numbers = (shallow, middle - shallow, blocks - middle)
+    return [name for name, number in zip(THIRDS, numbers, strict=True) for _ in range(number)]
+
 
 UNLEARN, RETAIN = "unlearn", "retain"
 EFFECT_DATASETS = (UNLEARN, RETAIN)

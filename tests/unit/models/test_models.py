@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from geffect.errors import DamagedError, ModelError
 from geffect.models.checkpoints import Checkpoints, trajectory
-from geffect.models.components import check_blocks, component_map, thirds
+from geffect.models.components import check_blocks, component_map
 from geffect.models.compute import find_device
 from geffect.models.folder import (
     DIVERGED,
@@ -23,7 +23,7 @@ from geffect.models.folder import (
     save_model,
 )
 from geffect.models.scratch import build
-from geffect.names import COMPONENTS
+from geffect.names import COMPONENTS, thirds
 
 architectures = pytest.mark.parametrize("architecture", ["phi", "llama"])
 tied_or_not = pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])

@@ -13,7 +13,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from geffect.errors import ModelError
 from geffect.models.compute import input_device
-from geffect.names import MINIMUM_BLOCKS
+from geffect.names import MINIMUM_BLOCKS, thirds
 
 
 def block_count(config: PretrainedConfig) -> int | None:
@@ -33,12 +33,6 @@ def check_blocks(config: PretrainedConfig, where: str, layers: int | None = None
         )
     if layers is not None and blocks != layers:
         raise ModelError(f"{where}: {blocks} blocks, but the configuration says layers: {layers}")
-
-
-def thirds(layers: int) -> list[str]:
-    """The component of each block: 1..⌈L/3⌉ shallow, up to ⌈2L/3⌉ middle, the rest deep."""
-    shallow, middle = -(-layers // 3), -(-2 * layers // 3)
-    return ["shallow"] * shallow + ["middle"] * (middle - shallow) + ["deep"] * (layers - middle)
 
 
 def component_map(model: PreTrainedModel) -> dict[str, tuple[str, int | None]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from geffect.names import CELL, RETAIN, UNLEARN
+from geffect.names import CELL, RETAIN, UNLEARN, thirds
 from geffect.report import statements
 
 STEPS = [0, 10, 20, 30, 40]
@@ -43,6 +43,7 @@ class Grid:
         reg=None,
         shallow=2.0,
         deep=1.0,
+        blocks=3,
         rates=1e-3,
         weights=None,
         effects=None,
@@ -54,7 +55,7 @@ class Grid:
 
         cos, change: of D_u and D_r, a number or one for every measured step (for every interval);
         reg: the same pair for the regularizer; probes: name -> cos; shallow: size of the shallow
-        block beside middle of 1, and deep; rates: the learning rate of every update; weights,
+        third beside middle of 1, and deep, of so many blocks; rates: the learning rate of every update; weights,
         effects: [steps, samples].
         """
         key = dict(zip(CELL, (MODEL, self.split, objective, regularizer, seed), strict=True))
@@ -62,6 +63,11 @@ class Grid:
         parts = {"embed": 0.1, "shallow": shallow, "middle": 1.0, "deep": deep, "lm": 0.1}
         whole = sum(parts.values())
         shares = {name: value / whole for name, value in parts.items()} | {"total": 1.0}
+        of_third = thirds(blocks)
+        shares |= {
+            f"layer.{n}": shares[third] / of_third.count(third)
+            for n, third in enumerate(of_third, start=1)
+        }
         terms = {"objective": (cos, change)} | ({"regularizer": reg} if reg else {})
         geffect, risk = [], []
         probed = [(f"probe.{name}", (cosine, 0)) for name, cosine in (probes or {}).items()]

@@ -123,15 +123,26 @@ KNOWN = {
         FAILS: alone("ga", change=(1, -0.2)),
         OPEN: alone("ga", change=(-1, 0.9)),
     },
-    (2, "", GEFFECT): {
+    (2, "a", GEFFECT): {
         HOLDS: alone("ga", shallow=2),
         FAILS: alone("ga", shallow=0.5),
         OPEN: alone("ga", shallow=1.01),
     },
-    (2, "", CHANGE): {
+    (2, "a", CHANGE): {
         HOLDS: alone("ga", shallow=2),
         FAILS: alone("ga", shallow=0.5),
         OPEN: alone("ga", "kl", shallow=2),
+    },
+    # Of four blocks, two are shallow.
+    (2, "b", GEFFECT): {
+        HOLDS: alone("ga", shallow=3, blocks=4),
+        FAILS: alone("ga", shallow=1.5, blocks=4),
+        OPEN: alone("ga", shallow=2.02, blocks=4),
+    },
+    (2, "b", CHANGE): {
+        HOLDS: alone("ga", shallow=3, blocks=4),
+        FAILS: alone("ga", shallow=1.5, blocks=4),
+        OPEN: alone("ga", "kl", shallow=3),
     },
     (3, "", GEFFECT): {
         HOLDS: compared("npo", "ga", cosines=(-0.2, -0.9)),
@@ -428,6 +439,32 @@ def test_a_diverged_run_counts_for_nothing_and_is_named(grid):
     assert "2 of 3 seeds (ga+none seed2 diverged)" in row["reason"]
 
 
+@pytest.mark.parametrize("by", [GEFFECT, CHANGE])
+def test_more_blocks_in_the_shallow_third_are_no_proof_that_they_are_affected_more(by, grid):
+    made = grid().run("ga", shallow=1.5, blocks=4)
+    thirds, single = made.judged(2, by, "a"), made.judged(2, by, "b")
+    assert (thirds["value"], single["value"]) == pytest.approx((1.5, 0.75))
+    assert (thirds["part_verdict"], single["part_verdict"]) == (HOLDS, FAILS)
+    assert thirds["verdict"] == FAILS
+    for row in (thirds, single):
+        for said in ("blocks in shallow 2", "blocks in middle 1", "blocks in deep 1"):
+            assert said in row["reason"]
+
+
+@pytest.mark.parametrize("by", [GEFFECT, CHANGE])
+@pytest.mark.parametrize("part", ["a", "b"])
+def test_a_loss_that_stops_below_some_blocks_by_construction_says_nothing_of_layers(
+    part, by, grid
+):
+    """RMU has no gradient above its layer, so shallow comes first whatever the model is like."""
+    made = grid().run("ga", shallow=0.5).run("rmu_l2_c2", shallow=9, deep=0)
+    row = made.judged(2, by, part)
+    assert row["value"] == pytest.approx(0.5)
+    assert "(rmu_l2_c2: the loss leaves some blocks as they are) 1" in row["reason"]
+    row = grid().run("rmu_l1_c2", shallow=9, deep=0).judged(2, by, part)
+    assert row["part_verdict"] == OPEN and "leaves some blocks as they are" in row["reason"]
+
+
 def test_a_run_that_is_not_there_is_named(grid):
     made = grid().run("ga").run("npo")
     gone = {n: f[f["objective"].ne("npo")] for n, f in made.tables().items() if len(f)}
@@ -521,8 +558,8 @@ def test_the_markdown_page_shows_every_verdict_and_number(grid, rng):
 
 
 def test_shallow_must_exceed_the_greatest_of_the_others(grid):
-    assert grid().run("ga", shallow=2, deep=3).judged(2, GEFFECT)["part_verdict"] == FAILS
-    row = grid().run("ga", shallow=2, deep=0.5).judged(2, CHANGE)
+    assert grid().run("ga", shallow=2, deep=3).judged(2, GEFFECT, "a")["part_verdict"] == FAILS
+    row = grid().run("ga", shallow=2, deep=0.5).judged(2, CHANGE, "a")
     assert row["value"] == pytest.approx(2)
 
 

@@ -7,7 +7,7 @@ from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 
 from geffect.names import EFFECT_DATASETS, OBJECTIVE
-from geffect.report import style
+from geffect.report import blocks, style
 from geffect.report.results import Results
 
 TITLE = "G-effects by layer and step"
@@ -66,12 +66,7 @@ def draw(results: Results, variant: str) -> Figure:
 def _places(effects: pd.DataFrame) -> list[str]:
     """The blocks in their order, between the embeddings and the head."""
     names = set(effects["component"]) if len(effects) else set()
-    layers = sorted((name for name in names if name.startswith("layer.")), key=_number)
-    return [name for name in ("embed", *layers, "lm") if name in names]
-
-
-def _number(layer: str) -> int:
-    return int(layer.removeprefix("layer."))
+    return [name for name in ("embed", *blocks.in_order(names), "lm") if name in names]
 
 
 def _norm(effects: pd.DataFrame) -> SymLogNorm | None:

@@ -14,6 +14,7 @@ from scipy.interpolate import PchipInterpolator
 
 from geffect.names import (
     CELL,
+    EFFECT_DATASETS,
     NO_REGULARIZER,
     OBJECTIVE,
     PROBE,
@@ -22,6 +23,7 @@ from geffect.names import (
     TOTAL,
     UNLEARN,
 )
+from geffect.report import blocks
 from geffect.report.statements.verdict import CannotTell
 
 RISE = 0.1
@@ -211,6 +213,11 @@ class Runs:
         rows = self._of(self._geffect, objective, NO_REGULARIZER, seed)
         chosen = rows[rows["term"].eq(OBJECTIVE) & rows["dataset"].eq(dataset)]
         return chosen.pivot(index="step", columns="component", values="geffect").sort_index()
+
+    def untouched(self, objective: str, seed: int) -> list[str]:
+        """The blocks that the objective never moves, by construction; see `blocks.untouched`."""
+        both = [self.effects(objective, seed, dataset) for dataset in EFFECT_DATASETS]
+        return blocks.untouched(pd.concat(both))
 
     def mean_cosine(
         self,

@@ -202,3 +202,12 @@ def together(verdicts: Sequence[str]) -> str:
     if FAILS in verdicts:
         return FAILS
     return HOLDS if verdicts and set(verdicts) == {HOLDS} else OPEN
+
+
+def counted(verdicts: Sequence[str]) -> str:
+    """The verdict on a statement, for readers: of several parts, how many of them hold."""
+    if len(verdicts) < 2:
+        return together(verdicts)
+    said = f"{list(verdicts).count(HOLDS)} of {len(verdicts)} hold"
+    undecided = list(verdicts).count(OPEN)
+    return f"{said}, {undecided} cannot be told" if undecided else said
