@@ -1,5 +1,7 @@
 """The pages in a browser: nothing broken, nothing too wide, all within reach of a keyboard."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from geffect.names import CELL, COMPONENTS
-from geffect.report.pages import overview, tables, tokens
+from geffect.report.pages import answers, overview, tables, tokens
 from geffect.report.statements import NAMES
 
 pytestmark = pytest.mark.browser
@@ -75,32 +77,53 @@ def overview_page(tmp_path, rng):
     folder.mkdir(parents=True)
     for name in ("compare_none", "geffect_ga"):
         image(folder.parent / f"{name}.png")
-    (folder / "tokens.html").write_text("<!DOCTYPE html><title>x</title>")
+    for name in ("tokens", "tables"):
+        text = "<!DOCTYPE html><title>x</title><p id='matched'>"
+        (folder / f"{name}.html").write_text(text)
     key = {"model": "m", "split": "s", "regularizer": "none"}
-    main = pd.DataFrame(
-        {
-            **key,
-            "objective": ["original", "ga", "npo", "boom"],
-            "status": ["ok", "ok", "ok", "diverged"],
-            "n_seeds": [1, 1, 1, 0],
-            "change_unlearn": [np.nan, 9.0, 2.0, np.nan],
-            "change_retain": [np.nan, 8.0, 0.01, np.nan],
-            "es_exact_unlearn": [1, 0, 0.25, np.nan],
-            "es_exact_retain": [1, 0, 0.5, np.nan],
-        }
-    )
+    names = ["original", "ga", "npo", "boom"]
+    status = ["ok", "ok", "ok", "diverged"]
+    main = pd.DataFrame({**key, "objective": names, "status": status})
+    parts = {"total": 1.0, **dict.fromkeys(COMPONENTS, 0.2)}
+    parts |= {f"layer.{n}": 0.2 for n in (1, 2, 3)}
     risk = pd.DataFrame(
         [
             {**key, "objective": name, "seed": 1, "step": step, "dataset": dataset}
-            | {"term": "objective", "component": component, "predicted_change": size}
+            | {"term": "objective", "component": component, "predicted_change": size * share}
             | {"measured_change": size if component == "total" else np.nan}
-            for name, size in (("ga", 4.0), ("npo", 0.005))
+            for name, sizes in (("ga", (9.0, 8.0)), ("npo", (2.0, 0.01)))
             for step in STEPS[:2]
-            for dataset in ("unlearn", "retain")
-            for component in ("total", *COMPONENTS)
+            for dataset, size in zip(("unlearn", "retain"), sizes, strict=True)
+            for component, share in parts.items()
         ]
     )
-    worst = pd.DataFrame({**key, "objective": "ga", "seed": 1, "text": [" <b>x"], "share": [1.0]})
+    risk.loc[risk["step"].eq(STEPS[1]), ["predicted_change", "measured_change"]] = np.nan
+    runs = risk.drop_duplicates(["objective", "dataset", "component"])
+    strengths = {("ga", "unlearn"): 0, ("ga", "retain"): 0}
+    strengths |= {("npo", "unlearn"): 0.25, ("npo", "retain"): 0.5}
+    metrics = pd.DataFrame(
+        [
+            {**key, "objective": name, "seed": 1, "metric": "es_exact", "dataset": dataset}
+            | {"value": value}
+            for (name, dataset), value in strengths.items()
+        ]
+    )
+    given = answers.Tables(
+        main,
+        metrics,
+        runs.assign(cumulated=-1.0),
+        risk,
+        pd.DataFrame(
+            {**key, "objective": "ga", "seed": 1, "text": [" <b>x"], "share": [1.0]}
+            | {"first_step": 0, "last_step": 20}
+        ),
+        names[1:],
+        metrics,
+        runs[runs["dataset"].eq("retain") & runs["component"].eq("total")].assign(
+            a=0.5, chosen=True
+        ),
+        0.95,
+    )
     judged = pd.DataFrame(
         [
             {"model": "m", "split": split, "statement": number, "name": NAMES[number], "by": by}
@@ -111,11 +134,20 @@ def overview_page(tmp_path, rng):
             for by, verdict in (("geffect", "holds"), ("change", "cannot be told"))
         ]
     )
-    rows = overview.answers(main, risk, worst)
     figures = {
         ("m", "s"): [(f"../{n}.png", n, "a caption") for n in ("compare_none", "geffect_ga")]
     }
-    page = overview.page("r", rows, judged, figures, {("m", "s"): "tokens.html"}, [])
+    made = [("Model", "phi, 3 blocks, 9 million parameters"), ("Objectives", "x" * 300)]
+    place = ("m", "s")
+    page = overview.page(
+        "r",
+        {place: answers.groups(given)},
+        {place: made},
+        judged,
+        figures,
+        {place: "tokens.html"},
+        "tables.html",
+    )
     path = folder / "index.html"
     path.write_text(page, encoding="utf-8")
     return path
@@ -271,8 +303,9 @@ def test_tables_sort_as_numbers_and_filter(tables_page, browser):
 def test_the_overview_answers_and_shows_gaps(overview_page, browser):
     browser.open(overview_page)
     text = text_of(browser, "body")
-    assert "ga most: it raises the risk on the forget set by 9 nats" in text
-    assert "npo harms least" in text and "never: npo" in text
+    assert "ga has raised R_u most, by 9 nats" in text and "never does in npo" in text
+    assert "ga recites least of D_u (0%) and npo most (25%)" in text
+    assert "phi, 3 blocks, 9 million parameters" in text
     assert "diverged" in text and "“␣<b>x”" in text
-    assert "nan" not in text.lower().replace("nano", "")
+    assert not re.search(r"\bnan\b", text.lower())
     assert browser.run("return document.querySelectorAll('main b').length") == 0

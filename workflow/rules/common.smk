@@ -516,12 +516,24 @@ def used_variants(model, split):
 
 def first_original(wildcards):
     """The original model of the first seed, whose tokenizer all cells share."""
-    return fill(
-        f"{MODEL}/model",
-        model=wildcards.model,
-        corpus="full",
-        seed=cells_like(wildcards)[0].seed,
-    )
+    return original_at(wildcards.model, wildcards.split)
+
+
+def first_originals():
+    """The same of every (model, split)."""
+    return [original_at(*place) for place in model_splits()]
+
+
+def original_at(model, split):
+    """The original model of the first cell of a (model, split)."""
+    seed = cells_of(model, split)[0].seed
+    return fill(f"{MODEL}/model", model=model, corpus="full", seed=seed)
+
+
+def variants_at(model, split):
+    """Variant of an objective -> the objective, of the cells of a (model, split)."""
+    losses = used_variants(model, split)[OBJECTIVE]
+    return {name: loss["name"] for name, loss in losses.items()}
 
 
 def cells_here(name):

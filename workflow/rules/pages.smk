@@ -1,6 +1,6 @@
 """Pages to look at: HTML files that need no network.
 
-overview    all tables, risks, figures and token pages -> report/{index,answers,tables}.html
+overview    all tables, risks, records, figures and token pages -> report/{index,answers,tables}.html
 token_page  the cells of one (model, split), D_u, the tokenizer -> report/{model}/{split}/tokens.html
 """
 
@@ -46,6 +46,11 @@ rule overview:
             f"{ROOT}/tables/statements.csv",
         ],
         risk=per_cell(f"{CELL}/risk.parquet"),
+        matched=if_matched(per_cell(f"{CELL}/matched.parquet")),
+        records=per_cell(f"{CELL}/provenance.json"),
+        originals=first_originals(),
+        rows=[f"{ROOT}/data/{split}.parquet" for _, split in model_splits()],
+        held_out=f"{ROOT}/data/held_out.parquet",
         figures=figure_folders(),
         run_figures=run_figure_folders(),
         tokens=[
@@ -79,7 +84,10 @@ rule overview:
         "../../envs/report.yaml"
     params:
         run=config["run"],
+        cells=[list(cell) for cell in CONFIG.cells],
         places=[list(place) for place in model_splits()],
+        variants=[variants_at(*place) for place in model_splits()],
+        es_retain=config["matched"]["es_retain"],
         captions={
             **{name: declared.caption for name, declared in TABLES.items()},
             "statements": "What the paper says, judged twice. Look at the reason beside a verdict. "

@@ -53,6 +53,8 @@ rule figures:
         figures=list(FIGURES),
         further=config["report"]["figures"],
         captions=captions_of,
+        resamples=config["report"]["resamples"],
+        seed=config["report"]["seed"],
         code=hashed("figures", *files_of(FIGURES)),
     script:
         "../scripts/figures.py"
@@ -81,6 +83,8 @@ rule run_figures:
         figures=list(RUN_FIGURES),
         further=config["report"]["figures"],
         captions=captions_of,
+        resamples=config["report"]["resamples"],
+        seed=config["report"]["seed"],
         code=hashed("figures", *files_of(RUN_FIGURES)),
     script:
         "../scripts/figures.py"

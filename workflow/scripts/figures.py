@@ -10,7 +10,13 @@ from geffect.report.results import Results
 def main(inputs, output, params, wildcards, log, threads=1):
     with context.job(" ".join(["figures", *dict(wildcards.items()).values()]), log):
         cells = [dict(zip(CELL, cell, strict=True)) for cell in params.cells]
-        results = Results(cells, dict(inputs.items()), variants=params.variants)
+        results = Results(
+            cells,
+            dict(inputs.items()),
+            variants=params.variants,
+            resamples=params.resamples,
+            seed=params.seed,
+        )
         catalogue = registry.chosen(registry.FIGURE, params.figures, tuple(params.further))
         figures = registry.drawn(catalogue, cells, params.variants)
         with files.written_folder(output.figures) as folder:

@@ -9,7 +9,9 @@ import yaml
 
 from geffect import files, frames
 from geffect.jobs import context, provenance
-from geffect.report.pages import overview, tables
+from geffect.names import CELL
+from geffect.report import blocks, registry
+from geffect.report.pages import answers, overview, setup, tables
 
 
 def main(inputs, output, params, wildcards, log, config):
@@ -26,11 +28,43 @@ def main(inputs, output, params, wildcards, log, config):
             return params.notes[max(kinds, key=len)]
 
         places = [tuple(place) for place in params.places]
-        rows = overview.answers(
+        cells = [dict(zip(CELL, cell, strict=True)) for cell in params.cells]
+        risk = pd.concat([frames.read(path) for path in inputs.risk])
+        matched = [
+            frames.with_cell(frames.read(path), cell)
+            for path, cell in zip(inputs.matched, cells, strict=bool(inputs.matched))
+        ]
+        whole = answers.Tables(
             csvs["main"],
-            pd.concat([frames.read(path) for path in inputs.risk]),
+            csvs["metrics"],
+            csvs["geffect"],
+            risk,
             pd.concat([frames.read(path) for path in inputs.worst]),
+            [],
+            pd.concat(matched) if matched else None,
+            csvs.get("matched_trace"),
+            params.es_retain,
         )
+        records = list(zip(cells, map(files.read_json, inputs.records), strict=True))
+        held_out = len(frames.read(inputs.held_out))
+        groups, setups = {}, {}
+        for number, place in enumerate(places):
+            families = registry.families(
+                {v: {"name": n} for v, n in params.variants[number].items()}
+            )
+            base = [registry.stands_for(*family) for family in families.items()]
+            tables_here = whole.at(*place, base)
+            groups[place] = answers.groups(tables_here)
+            ok = tables_here.main.query("status == 'ok'")
+            here = [(c, r) for c, r in records if (c["model"], c["split"]) == place]
+            setups[place] = setup.described(
+                here,
+                setup.model_facts(inputs.originals[number]),
+                len(blocks.in_order(tables_here.risk["component"])),
+                len(frames.read(inputs.rows[number])),
+                held_out,
+                int(tables_here.risk["step"].max()) if len(ok) else None,
+            )
 
         def images(folders):
             found = [path for folder in folders for path in sorted(Path(folder).glob("*.png"))]
@@ -40,14 +74,16 @@ def main(inputs, output, params, wildcards, log, config):
             place: images([folder]) for place, folder in zip(places, inputs.figures, strict=True)
         }
         tokens = dict(zip(places, map(link, inputs.tokens), strict=True))
-        more = [(link(output.tables), "all tables, to sort; configuration and provenance")]
         judged = csvs["statements"]
         # The second one is for a report that has figures and other pages beside it.
         for path, given in (
-            (output.page, (figures, tokens, more, images(inputs.run_figures))),
-            (output.answers, ({}, {}, [])),
+            (
+                output.page,
+                (figures, tokens, link(output.tables), images(inputs.run_figures)),
+            ),
+            (output.answers, ({}, {}, None)),
         ):
-            files.write_text(overview.page(params.run, rows, judged, *given), path)
+            files.write_text(overview.page(params.run, groups, setups, judged, *given), path)
         # Not a parameter: most of it changes nothing on these pages. Mappings that come from JSON
         # are none that YAML knows.
         plain = json.loads(json.dumps(config))

@@ -46,6 +46,17 @@ def test_figures_are_drawn_by_name_and_what_was_drawn_is_said(run, capsys):
     assert "drew compare_none (1 of 2)" in capsys.readouterr().err
 
 
+def test_figures_are_drawn_again_with_the_bootstrap_of_the_run(run):
+    cells = command.cells_of(run)
+    results = command.results_of(run, cells)
+    assert (results.resamples, results.seed) == (1000, 0)
+    record = {"settings": {"resamples": 123, "seed": 7, "figures": ["outcome"]}}
+    (run / "run_figures").mkdir()
+    files.write_json(record, run / "run_figures/record.json")
+    results = command.results_of(run, cells)
+    assert (results.resamples, results.seed) == (123, 7)
+
+
 def test_a_run_says_what_there_is_to_draw_and_which_names_are_unknown(run, capsys):
     command.main([str(run), "--list"])
     shown = capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Figures are reproducible, fit the page, and can be read in print; what is missing shows."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from geffect.report.results import Results
 
 SEED = int(os.environ["GEFFECT_TEST_SEED"])  # set by the conftest of all tests
 EVERYTHING = PLAIN | SWEEPS
+COLUMN = 3.3  # inches: of a page with two columns
+LEAST = 7  # points: the smallest type that is legible in print
 NAMES = [
     *(f"{figure}_ga" for figure in ("geffect", "change", "layers", "performance")),
     *("compare_none", "compare_kl", "trade_off", "predicted", "weights", "densities"),
@@ -50,7 +53,7 @@ def test_a_figure_fits_the_page_and_can_be_read_in_print(name, everything):
     assert box.x0 > -0.03 and box.x1 < width + 0.03, "something leaves the page"
     assert box.y0 > -0.03 and box.y1 < height + 0.03, "something leaves the page"
     sizes = [t.get_fontsize() for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
-    assert min(sizes) >= 6
+    assert min(sizes) * COLUMN / width >= LEAST
     for axes in figure.get_axes():
         drawn = axes.get_visible() and (axes.lines or axes.collections)
         if drawn and axes.get_label() != "<colorbar>":
@@ -62,6 +65,26 @@ def test_a_figure_fits_the_page_and_can_be_read_in_print(name, everything):
     for number, box in enumerate(boxes):
         others = [*panels, *boxes[:number]]
         assert not any(box.overlaps(other) for other in others), "a legend or note hides something"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_along_an_axis_do_not_run_into_one_another(name, everything):
+    figure = draw(everything, name)
+    renderer = figure.canvas.get_renderer()
+    for axes in figure.get_axes():
+        for axis, side in ((axes.xaxis, "x"), (axes.yaxis, "y")):
+            low, high = sorted(axis.get_view_interval())
+            labels = [
+                tick.label1
+                for tick in axis.get_major_ticks()
+                if tick.label1.get_visible()
+                and tick.label1.get_text()
+                and low <= tick.get_loc() <= high
+            ]
+            boxes = [label.get_window_extent(renderer) for label in labels]
+            ends = sorted(getattr(box, f"interval{side}").tolist() for box in boxes)
+            for (_, end), (start, _) in itertools.pairwise(ends):
+                assert end <= start + 0.5, (axes.get_title(), [t.get_text() for t in labels])
 
 
 @pytest.mark.parametrize("name", ["geffect_ga", "densities", "trade_off"])

@@ -109,6 +109,9 @@ def test_the_best_two_of_a_model_and_split_are_marked_by_the_wanted_direction(rn
         "ES exact unlearn ↓": ["0.0000", "**0.1000**", "**0.1000**", "*0.5000*"] * 2,
     }.items():
         assert [row[header.index(name)] for row in rows] == expected
+    # A row with fewer seeds than others is not ranked with them, however good it looks.
+    few = table.assign(n_seeds=[3, 3, 1, 3] * 2)
+    assert {table["objective"][row] for row, _ in writing.best(few, main.COLUMNS)} == {"ga", "po"}
     latex = paths[2].read_text(encoding="utf-8")
     assert latex.count(r"\textbf{0.3000}") == 2 and latex.count(r"\underline{0.2000}") == 2
     assert "*" not in latex.replace("table*", "") and r"\textbf{0.9000}" not in latex

@@ -77,7 +77,16 @@ def results_of(run: Path, cells: Sequence[dict[str, Any]]) -> Results:
     for cell in cells:
         variants.setdefault(cell["objective"], {"name": cell["objective"], "hyper": {}})
     order = dict.fromkeys(cell["objective"] for cell in cells)
-    return Results(cells, paths, variants={name: variants[name] for name in order})
+    return Results(
+        cells, paths, variants={name: variants[name] for name in order}, **drawn_with(run)
+    )
+
+
+def drawn_with(run: Path) -> dict[str, int]:
+    """The settings of bootstraps with which a run has drawn its figures, if it has."""
+    record = run / "run_figures/record.json"
+    settings = files.read_json(record)["settings"] if record.is_file() else {}
+    return {name: settings[name] for name in ("resamples", "seed") if name in settings}
 
 
 def _places(cells: Sequence[dict[str, Any]]) -> dict[Place, list[dict[str, Any]]]:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from geffect.names import CELL
 
-STEP_LABEL = "step (optimiser updates)"
+STEP_LABEL = "step (updates)"
 SIDES = {
     "unlearn": ("unlearning", "e_u", "wanted: negative"),
     "retain": ("retaining", "e_r", "wanted: ≥ 0"),
@@ -36,7 +36,7 @@ def effect_panels(parent: FigureBase) -> dict[tuple[str, str], Axes]:
 def label_ends(top: Mapping[tuple[str, str], Axes], bottom: Mapping) -> None:
     """Titles the panels at the top and labels the steps of those at the bottom."""
     for dataset, (name, _, wanted) in SIDES.items():
-        top[dataset, "geffect"].set_title(f"{name} ({wanted})")
+        top[dataset, "geffect"].set_title(f"{name}\n({wanted})")
         bottom[dataset, "cosine"].set_xlabel(STEP_LABEL)
 
 
@@ -81,7 +81,7 @@ def scale_steps(axes: Axes, steps: pd.Series) -> None:
     """Room for all steps, with ticks at whole numbers."""
     beyond = 0.03 * max(steps.max() - steps.min(), 1)
     axes.set_xlim(steps.min() - beyond, steps.max() + beyond)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
 
 
 def scale_values(axes: Axes, values: pd.Series, kind: str = "") -> None:

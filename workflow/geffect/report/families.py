@@ -7,20 +7,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from geffect.names import NO_REGULARIZER
-from geffect.report import style
+from geffect.report import seeds, style
 from geffect.report.results import Results
-
-SYMBOLS = {
-    "alpha": "α",
-    "beta": "β",
-    "beta1": "β1",
-    "beta2": "β2",
-    "gamma": "γ",
-    "delta": "δ",
-    "layer": "layer",
-    "c": "c",
-}
-"""How hyper-parameters are written."""
+from geffect.report.symbols import SYMBOLS, text, written
 
 
 class Member(NamedTuple):
@@ -52,6 +41,7 @@ class Family:
         axis: the first of these.
         ticks: its values, in their order.
         members: the variants, ordered by their hyper-parameters.
+        seeds: those that all members have: the only ones by which they can be compared.
     """
 
     objective: str
@@ -60,13 +50,29 @@ class Family:
     axis: str
     ticks: Sequence[str]
     members: Sequence[Member]
+    seeds: Sequence[int]
 
     def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The rows of a frame that are about the family."""
+        """The rows of a frame of cells that are about the family, of the seeds that all have."""
         if frame.empty:
             return frame
         mine = frame["objective"].isin([member.variant for member in self.members])
+        mine &= frame["seed"].isin(self.seeds)
         return frame[mine & frame["regularizer"].eq(self.regularizer)]
+
+    def note(self) -> list[str]:
+        """Which seeds are drawn, where some variants have more of them."""
+        return [f"Drawn: {seeds.said(self.seeds)}, which all variants have."]
+
+    def final(self, metrics: pd.DataFrame, metric: str, dataset: str) -> pd.Series:
+        """Variant -> the mean of a metric over `seeds`; missing where one of them lacks it."""
+        rows = self.rows(metrics)
+        if len(rows):
+            rows = rows[rows["metric"].eq(metric) & rows["dataset"].eq(dataset)]
+        if rows.empty:
+            return pd.Series(dtype="float64")
+        wide = rows.pivot(index="objective", columns="seed", values="value")
+        return wide.reindex(columns=list(self.seeds)).astype("float64").mean(axis=1, skipna=False)
 
     def groups(self) -> dict[str, list[Member]]:
         """Those that differ in the first hyper-parameter only, by the values of the others."""
@@ -86,11 +92,17 @@ def family(results: Results, objective: str) -> Family:
     }
     regularizer = NO_REGULARIZER if NO_REGULARIZER in regularizers else next(iter(regularizers))
     names = [name for name in names if results.having(objective=name, regularizer=regularizer)]
+    common, _ = seeds.comparable(
+        {
+            name: [cell["seed"] for cell in results.having(objective=name, regularizer=regularizer)]
+            for name in names
+        }
+    )
     hypers = {name: results.variants.get(name, {}).get("hyper", {}) for name in names}
     known = dict.fromkeys(key for hyper in hypers.values() for key in hyper)
     varying = [key for key in known if len({str(h.get(key)) for h in hypers.values()}) > 1]
     if not varying:
-        return _unordered(objective, regularizer, names)
+        return _unordered(objective, regularizer, names, common)
     first, rest = varying[0], varying[1:]
     values = sorted({h.get(first) for h in hypers.values()}, key=_order)
     colours = style.shades(len(values))
@@ -107,34 +119,21 @@ def family(results: Results, objective: str) -> Family:
             "marker": style.SHAPES[number % len(style.SHAPES)],
             "linewidth": 1.2,
         }
-        group = ", ".join(_written(key, value) for key, value in zip(rest, others, strict=True))
-        label = ", ".join(_written(key, hyper.get(key)) for key in varying)
+        group = ", ".join(written(key, value) for key, value in zip(rest, others, strict=True))
+        label = ", ".join(written(key, hyper.get(key)) for key in varying)
         members.append(Member(name, label, look, place, group))
-    ticks = [_value(value) for value in values]
+    ticks = [text(value) for value in values]
     symbols = [SYMBOLS.get(key, key) for key in varying]
     differs = " and ".join(symbols)
-    return Family(objective, regularizer, differs, symbols[0], ticks, members)
+    return Family(objective, regularizer, differs, symbols[0], ticks, members, common)
 
 
-def _unordered(objective: str, regularizer: str, names: Sequence[str]) -> Family:
+def _unordered(
+    objective: str, regularizer: str, names: Sequence[str], common: Sequence[int]
+) -> Family:
     """Variants that differ in something else than hyper-parameters, such as their training."""
     members = [Member(name, name, style.series(n), n, "") for n, name in enumerate(names)]
-    return Family(objective, regularizer, "its settings", "variant", list(names), members)
-
-
-def _written(key: str, value: Any) -> str:
-    symbol = SYMBOLS.get(key, key)
-    return (
-        f"{symbol} {_value(value)}"
-        if symbol.isalpha() and len(symbol) > 1
-        else (f"{symbol} = {_value(value)}")
-    )
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    return Family(objective, regularizer, "its settings", "variant", list(names), members, common)
 
 
 def _order(value: Any) -> tuple:

@@ -221,6 +221,15 @@ def families(variants: Mapping[str, Mapping]) -> dict[str, list[str]]:
     return found
 
 
+def stands_for(objective: str, variants: Sequence[str]) -> str:
+    """The variant by which an objective is compared with others: that of its name, else the first.
+
+    Args:
+        variants: of the objective, at least one.
+    """
+    return objective if objective in variants else variants[0]
+
+
 def of_run(figures: Mapping[str, Declaration]) -> dict[str, Declaration]:
     """Those that are drawn once, from all cells of a run."""
     return {name: declared for name, declared in figures.items() if declared.per == RUN}

@@ -33,6 +33,7 @@ class Results:
         references: the keys of the reference models' evaluations.
         variants: variant of an objective -> `name` (of the objective) and `hyper`.
         frames: frames that are there already, by name; they win over files.
+        resamples, seed: of bootstraps (`report.resamples` and `report.seed` of a configuration).
     """
 
     def __init__(
@@ -42,10 +43,13 @@ class Results:
         references: Sequence[Mapping[str, Any]] = (),
         variants: Mapping[str, Mapping] | None = None,
         frames: Mapping[str, pd.DataFrame] | None = None,
+        resamples: int = 1000,
+        seed: int = 0,
     ):
         self.cells = [dict(cell) for cell in cells]
         self.references = [dict(cell) for cell in references]
         self.variants = dict(variants or {})
+        self.resamples, self.seed = resamples, seed
         self._paths = dict(paths or {})
         self._given = dict(frames or {})
         self._read: dict[tuple, pd.DataFrame] = {}

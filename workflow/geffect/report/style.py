@@ -6,11 +6,11 @@ none stays open when a caller forgets it.
 
 from __future__ import annotations
 
-import textwrap
+import itertools
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -20,7 +20,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType
@@ -46,19 +49,20 @@ COMPONENT_STYLE = {
 LINE_STYLES = ["-", "--", ":", "-."]
 FILL_STYLES = ["full", "none", "left", "bottom", "right", "top"]
 SHAPES = ["o", "s", "^", "D", "v", "P", "X", "h"]
-WIDTH = 5.5  # inches: the text width of the ICLR style, so that fonts print at their size
+WIDTH = 3.3  # inches: one column of a page of two, so that type prints at its size
 PAGE_HEIGHT = 8.7
-SMALL = 6.2  # the least size of type that can be read in print
+SMALL = 7  # the least size of type that can be read in print
+MARGIN = 0.05  # inches beside the title and the small print
 GAP = "#8b1a1a"
 STYLE: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",
-    "font.size": 7.5,
-    "axes.labelsize": 7.5,
-    "axes.titlesize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7,
-    "figure.titlesize": 8.5,
+    "font.size": SMALL,
+    "axes.labelsize": SMALL,
+    "axes.titlesize": SMALL,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.fontsize": SMALL,
+    "figure.titlesize": 7.5,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -102,19 +106,50 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
 
 
 def new_figure(height: float, title: str) -> Figure:
-    """An empty figure of the text's width, `height` inches high."""
-    layout = ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.05)
-    figure = Figure(figsize=(WIDTH, height), layout=layout)
+    """An empty figure of one column's width, `height` inches high, with a title above that."""
+    layout = ConstrainedLayoutEngine(h_pad=0.03, w_pad=0.03)
+    size = float(STYLE["figure.titlesize"])
+    lines = wrapped(title, WIDTH - 2 * MARGIN, size, "bold")
+    figure = Figure(figsize=(WIDTH, height + 0.13 * len(lines)), layout=layout)
     FigureCanvasAgg(figure)
-    figure.suptitle("\n".join(textwrap.wrap(title, 78, break_on_hyphens=False)), fontweight="bold")
+    figure.suptitle("\n".join(lines), fontweight="bold")
     return figure
+
+
+def wrapped(text: str, width: float, size: float, weight: str = "normal") -> list[str]:
+    """The lines of a text that are no wider than `width` (inches), in type of a size (points).
+
+    A word that is wider than a line is broken.
+    """
+    font = FontProperties(family=STYLE["font.family"], size=size, weight=weight)
+    renderer = FigureCanvasAgg(Figure(dpi=72)).get_renderer()
+
+    def fits(line: str) -> bool:
+        math = line.count("$") > 1
+        return renderer.get_text_width_height_descent(line, font, math)[0] <= 72 * width
+
+    lines: list[str] = []
+    line = ""
+    for word in text.split(" "):
+        longer = f"{line} {word}" if line else word
+        if fits(longer):
+            line = longer
+            continue
+        lines += [line] if line else []
+        while not fits(word):
+            end = next(n for n in range(len(word), 0, -1) if n == 1 or fits(word[:n]))
+            lines.append(word[:end])
+            word = word[end:]
+        line = word
+    return [*lines, line] if line else lines
 
 
 def gap(axes: Axes, why: str) -> None:
     """Says in an otherwise empty panel why it is empty."""
     spec = axes.get_subplotspec()
-    columns = 1 if spec is None else spec.get_gridspec().ncols
-    text = "\n".join(textwrap.wrap(why, 64 // columns))
+    columns = 1 if spec is None else spec.get_gridspec().ncols / len(spec.colspan)
+    # Beside the panels stand their numbers and names.
+    text = "\n".join(wrapped(why, 0.75 * WIDTH / columns, SMALL))
     # Not laid out: a panel is as wide as its neighbours, whatever it says.
     look: dict[str, Any] = {"ha": "center", "va": "center", "color": GAP, "in_layout": False}
     axes.text(0.5, 0.5, text, fontsize=SMALL, transform=axes.transAxes, **look)
@@ -128,10 +163,10 @@ def note(figure: Figure, lines: Iterable[str], colour: str = "#555555") -> None:
 
     The figure grows by the height of the text.
     """
-    wrapped = [part for line in lines for part in textwrap.wrap(line, 118)]
-    if not wrapped:
+    parts = [part for line in lines for part in wrapped(line, WIDTH - 2 * MARGIN, SMALL)]
+    if not parts:
         return
-    room = len(wrapped) * SMALL * 1.3 / 72 + 0.03
+    room = len(parts) * SMALL * 1.3 / 72 + 0.03
     whole = figure.get_figheight() + room
     figure.set_figheight(whole)
     bottom = room / whole
@@ -140,9 +175,9 @@ def note(figure: Figure, lines: Iterable[str], colour: str = "#555555") -> None:
     assert isinstance(engine, ConstrainedLayoutEngine)
     engine.set(rect=(0, bottom, 1, 1 - bottom))
     figure.text(
-        0.02,
+        MARGIN / WIDTH,
         0.02 / whole,
-        "\n".join(wrapped),
+        "\n".join(parts),
         fontsize=SMALL,
         color=colour,
         va="bottom",
@@ -173,6 +208,124 @@ def shades(number: int) -> list[str]:
     return [to_hex(colour) for colour in colormaps["viridis"](places)]
 
 
+class Point(NamedTuple):
+    """A marker and what it is called.
+
+    Attributes:
+        x, y: its place, in data.
+        name: its label.
+        size: its radius, in points.
+        dx, dy: its whiskers, in data; 0 without.
+    """
+
+    x: float
+    y: float
+    name: str
+    size: float = 3.5
+    dx: float = 0.0
+    dy: float = 0.0
+
+
+def name_points(axes: Axes, points: Sequence[Point]) -> list[str]:
+    """Writes the names of points beside them where neither a marker, a whisker nor another name is,
+    the first ones first; one that stands farther off gets a line to its point.
+
+    The layout must be fixed (`laid_out`). Returns the names for which there was no room.
+    """
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    pixel = figure.dpi / 72
+    frame = axes.get_window_extent()
+    taken = [box for point in points for box in _boxes(axes, point, pixel)]
+    lines = [box for line in axes.get_lines() for box in _along(axes, line, pixel)]
+    left = []
+    for point in points:
+        x, y = axes.transData.transform((point.x, point.y))
+        text = axes.text(point.x, point.y, point.name, fontsize=SMALL)
+        size = text.get_window_extent()
+        text.remove()
+        # Off the lines too, where there is room.
+        for obstacles in ([*taken, *lines], taken):
+            place = _free_place(
+                (x, y), (size.width, size.height), point.size, obstacles, frame, pixel
+            )
+            if place is not None:
+                break
+        if place is None:
+            left.append(point.name)
+            continue
+        box, distance = place
+        taken.append(box)
+        far = distance > 2 * point.size
+        axes.annotate(
+            point.name,
+            (point.x, point.y),
+            ((box.x0 + box.x1) / 2 / pixel - x / pixel, (box.y0 + box.y1) / 2 / pixel - y / pixel),
+            textcoords="offset points",
+            fontsize=SMALL,
+            ha="center",
+            va="center",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": GREY,
+                "linewidth": 0.5,
+                "shrinkA": 0,
+                "shrinkB": 2,
+            }
+            if far
+            else None,
+        )
+    return left
+
+
+def _boxes(axes: Axes, point: Point, pixel: float) -> list[Bbox]:
+    """What the marker and the whiskers of a point cover, in pixels."""
+    found = []
+    for across, along, pad in ((0.0, 0.0, point.size), (point.dx, 0.0, 0.5), (0.0, point.dy, 0.5)):
+        corners = [(point.x - across, point.y - along), (point.x + across, point.y + along)]
+        found.append(Bbox(axes.transData.transform(corners)).padded(pad * pixel))
+    return found
+
+
+def _along(axes: Axes, line: Line2D, pixel: float) -> list[Bbox]:
+    """Small boxes that cover a line between its points, in pixels."""
+    if line.get_linestyle() in ("None", "none", " ", ""):
+        return []
+    places = axes.transData.transform(line.get_xydata())
+    return [
+        Bbox([place, place]).padded(pixel)
+        for start, end in itertools.pairwise(places)
+        for place in np.linspace(start, end, 25)
+    ]
+
+
+def _free_place(
+    at: tuple[float, float],
+    size: tuple[float, float],
+    radius: float,
+    taken: Sequence[Bbox],
+    frame: Bbox,
+    pixel: float,
+) -> tuple[Bbox, float] | None:
+    """The nearest place of a label of some size (pixels) that is free, and how far off it is."""
+    for distance in (radius + 1.5, radius + 4, 10, 15, 21, 28, 36):
+        for angle in np.radians(
+            [0, 180, 90, 270, 45, 315, 135, 225, 20, 160, 340, 200, 70, 110, 250, 290]
+        ):
+            # The nearest edge of the label lies on a circle about the point.
+            across, along = np.cos(angle), np.sin(angle)
+            middle = (
+                at[0] + across * (distance * pixel + size[0] / 2),
+                at[1] + along * (distance * pixel + size[1] / 2),
+            )
+            box = Bbox.from_bounds(middle[0] - size[0] / 2, middle[1] - size[1] / 2, *size)
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
+            inside &= frame.y0 <= box.y0 and box.y1 <= frame.y1
+            if inside and not any(box.overlaps(other) for other in taken):
+                return box, distance
+    return None
+
+
 def laid_out(figure: Figure) -> Figure:
     """Fix the layout, so that every file format gets the same one."""
     engine = figure.get_layout_engine()
@@ -201,16 +354,17 @@ def legend_below(figure: Figure, panels: Iterable[Axes], columns: int) -> None:
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
+    legend_of(figure, list(handles.values()), list(handles), columns)
+
+
+def legend_of(
+    figure: Figure, handles: Sequence[Artist], labels: Sequence[str], columns: int, **look: Any
+) -> None:
+    """A legend below the panels, in as many columns as fit but no more than given."""
+    look = {"handlelength": 2, "columnspacing": 1, "labelspacing": 0.3} | look
     renderer = FigureCanvasAgg(figure).get_renderer()
     for number in range(min(columns, len(handles)), 0, -1):
-        legend = figure.legend(
-            handles.values(),
-            handles.keys(),
-            loc="outside lower center",
-            ncols=number,
-            handlelength=2.4,
-            columnspacing=1.4,
-        )
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=number, **look)
         if legend.get_window_extent(renderer).width <= figure.bbox.width or number == 1:
             return
         legend.remove()

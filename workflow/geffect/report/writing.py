@@ -196,11 +196,14 @@ def best(frame: pd.DataFrame, columns: Mapping[str, Column]) -> dict[tuple[int, 
     """(row, column) -> 0 for the best numbers and 1 for the second best of a model and split.
 
     Numbers that look the same to readers are equally good. Columns without an arrow at the end of
-    their heading have none, nor has a group with a single number.
+    their heading have none, nor has a group with a single number, nor has a row that is the mean
+    over fewer seeds than others: one seed may be harder than another.
     """
     found = {}
     cells = frame[~frame["objective"].isin(REFERENCES)]
     for _, rows in cells.groupby(["model", "split"], sort=False):
+        if "n_seeds" in rows:
+            rows = rows[rows["n_seeds"].eq(rows["n_seeds"].max())]
         for name, column in columns.items():
             wanted = {"↑": -1, "↓": 1}.get(column.header[-1:])
             if wanted is None or name not in rows:

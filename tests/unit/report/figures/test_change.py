@@ -41,7 +41,8 @@ def test_bars_add_up_to_the_measured_line_by_term_and_by_component(risk):
             assert stacked(axes, x) == pytest.approx(value)
     legend = {text.get_text() for text in figure.legends[0].get_texts()}
     assert legend == {"objective", "regularizer", "unexplained", "measured", *COMPONENTS}
-    assert panels[0].get_ylabel() == "regularizer kl\nchange of risk (nats)"
+    assert panels[0].get_title(loc="left") == "regularizer kl: by term"
+    assert panels[2].get_ylabel() == "retained (not up)\nchange (nats)"
 
 
 def test_a_run_measured_once_shows_why_there_is_nothing(risk):

@@ -1,9 +1,11 @@
 """Objectives side by side: cosines, and what the runs did to the risks."""
 
 import numpy as np
-from made_up import SWEEPS, draw, lines, made_up_results, texts
+import pytest
+from made_up import PLAIN, SWEEPS, draw, lines, made_up_results, texts
 
 from geffect.report.figures.compare import MOST
+from geffect.report.results import Results
 
 STARTS = {"unlearn": "forget set", "retain": "retained data"}
 
@@ -38,11 +40,34 @@ def test_a_line_per_objective_of_cosines_and_of_measured_changes_and_no_raw_effe
             np.testing.assert_allclose(line.get_ydata(), wide.mean(axis=1))
 
 
-def test_both_sides_of_a_row_have_the_same_scale(rng):
-    found = panels(draw(made_up_results(rng), "compare_kl"))
-    for value in ("change", "cosine"):
-        sides = [found[value, dataset].get_ylim() for dataset in STARTS]
-        assert sides[0] == sides[1]
+@pytest.mark.parametrize("ratio", [1e-3, 1, 1e3])
+def test_neither_side_is_flat_where_the_other_one_is_large(ratio, rng):
+    results = made_up_results(rng)
+    risk = results.frame("risk").copy()
+    rows = risk["dataset"].eq("retain")
+    risk.loc[rows, ["predicted_change", "measured_change"]] *= ratio
+    frames = {"geffect": results.frame("geffect"), "risk": risk}
+    found = panels(draw(Results(results.cells, variants=PLAIN, frames=frames), "compare_kl"))
+    for place, axes in found.items():
+        drawn = np.concatenate([line.get_ydata() for line in lines(axes).values()])
+        low, high = axes.get_ylim()
+        assert low <= drawn.min() and drawn.max() <= high
+        assert np.ptp(drawn) > 0.4 * (high - low), place
+
+
+def test_objectives_are_compared_by_the_seeds_that_all_of_them_have(rng):
+    whole = made_up_results(rng, seeds=(1, 2))
+    cells = [c for c in whole.cells if c["objective"] != "po" or c["seed"] == 2]
+    effects = whole.frame("geffect")
+    effects = effects[effects["objective"].ne("po") | effects["seed"].eq(2)]
+    figure = draw(Results(cells, variants=PLAIN, frames={"geffect": effects}), "compare_none")
+    assert any("Drawn: seed 2" in text for text in texts(figure))
+    rows = effects.query(
+        "objective == 'ga' and regularizer == 'none' and seed == 2 and term == 'objective'"
+        " and component == 'total' and dataset == 'retain'"
+    )
+    line = lines(panels(figure)["cosine", "retain"])["ga"]
+    np.testing.assert_allclose(line.get_ydata(), rows["cosine"])
 
 
 def test_of_many_variants_one_stands_for_its_objective_and_the_others_are_named(rng):

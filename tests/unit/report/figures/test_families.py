@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from made_up import PLAIN, SWEEPS, draw, lines, made_up_results
+from made_up import PLAIN, SWEEPS, draw, lines, made_up_results, texts
 
 from geffect.report.families import family
+from geffect.report.results import Results
 
 
 @pytest.fixture
@@ -50,9 +51,9 @@ def test_the_sweep_draws_every_member_along_the_run_and_at_its_value(results):
     main = results.frame("main").query("regularizer == 'none'").set_index("objective")
     left, right = (lines(axes) for axes in by_row[3])
     for line, column in (
-        (left["ES on $D_u$ (wanted: low)"], "es_exact_unlearn"),
-        (left["ES on $D_r$ (wanted: high)"], "es_exact_retain"),
-        (right["Model Utility (wanted: high)"], "mu"),
+        (left["ES on $D_u$ (low)"], "es_exact_unlearn"),
+        (left["ES on $D_r$ (high)"], "es_exact_retain"),
+        (right["utility (high)"], "mu"),
     ):
         np.testing.assert_allclose(line.get_ydata(), main.loc[names, column])
     assert [t.get_text() for t in by_row[3, 0].get_xticklabels()] == ["0.5", "5", "7"]
@@ -61,11 +62,35 @@ def test_the_sweep_draws_every_member_along_the_run_and_at_its_value(results):
 
 def test_components_have_a_panel_each(results):
     figure = draw(results, "sweep_components_rmu")
-    titles = [axes.get_title() for axes in figure.get_axes()]
-    assert titles[:5] == ["embed", "shallow", "middle", "deep", "lm"]
+    panels = np.array(figure.get_axes()).reshape(5, 2)
+    names = [axes.get_ylabel() for axes in panels[:, 0]]
+    assert names == ["embed", "shallow", "middle", "deep", "lm"]
     effects = results.frame("geffect")
     chosen = effects["term"].eq("objective") & effects["regularizer"].eq("none")
     chosen &= effects["component"].eq("deep") & effects["dataset"].eq("retain")
     rows = effects[chosen & effects["objective"].eq("rmu_l16_c2")]
-    line = lines(figure.get_axes()[5 + 3])["layer 16, c = 2"]
+    line = lines(panels[3, 1])["layer 16, c = 2"]
     np.testing.assert_allclose(line.get_ydata(), rows.groupby("step")["cosine"].mean())
+
+
+def test_variants_are_compared_by_the_seeds_that_all_of_them_have(rng):
+    """The variant that stands for the objective has three seeds; its sweep has one, a hard one."""
+    whole = made_up_results(rng, {n: SWEEPS[n] for n in ("wga", "wga_a7")}, seeds=(1, 2, 3))
+    cells = [c for c in whole.cells if c["objective"] == "wga" or c["seed"] == 2]
+    names = ("geffect", "risk", "metrics", "main", "training")
+    frames = {name: whole.frame(name) for name in names}
+    results = Results(cells, variants=whole.variants, frames=frames)
+    assert family(results, "wga").seeds == [2]
+    figure = draw(results, "sweep_wga")
+    assert any("Drawn: seed 2, which all variants have." in text for text in texts(figure))
+    by_row = np.array(figure.get_axes()).reshape(4, 2)
+    cell = {"objective": "wga", "regularizer": "none", "seed": 2}
+    where = " and ".join(f"{key} == {value!r}" for key, value in cell.items())
+    cosine = whole.frame("geffect").query(
+        f"{where} and term == 'objective' and dataset == 'unlearn' and component == 'total'"
+    )["cosine"]
+    np.testing.assert_allclose(lines(by_row[1, 0])["α = 5"].get_ydata(), cosine)
+    (utility,) = whole.frame("metrics").query(f"{where} and metric == 'mu'")["value"]
+    assert lines(by_row[3, 1])["utility (high)"].get_ydata()[0] == utility
+    panel = next(a for a in draw(results, "trade_off").get_axes() if a.get_title() == "wga: α")
+    assert next(line for line in panel.lines if line.get_label() == "_wga").get_ydata() == utility

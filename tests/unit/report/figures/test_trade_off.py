@@ -3,10 +3,14 @@
 import numpy as np
 import pandas as pd
 from made_up import PLAIN, SWEEPS, draw, made_up_results, main_frame, texts
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from geffect.names import CELL, REFERENCES
+from geffect.report import style
 from geffect.report.figures.trade_off import not_beaten
 from geffect.report.results import Results
+from geffect.report.tables.main import main_table
 
 
 def drawn(main):
@@ -62,13 +66,69 @@ def test_equal_points_do_not_beat_one_another():
     assert not_beaten(frame).tolist() == [True, True, False]
 
 
-def test_names_do_not_overlap(rng):
-    figure = drawn(main_frame(rng))
-    (axes,) = figure.get_axes()
+def crowded(rng):
+    """Seven objectives with two regularizers, all in a corner, and two sweeps."""
+    names = ("ga", "npo", "po", "tnpo", "wtnpo")
+    variants = {name: {"name": name, "hyper": {}} for name in names} | SWEEPS
+    results = made_up_results(rng, variants, seeds=(1, 2))
+    metrics = results.frame("metrics")
+    metrics = metrics.assign(value=0.1 + 0.15 * metrics["value"])
+    status = results.status()
+    main = main_table(metrics, results.frame("geffect"), status)
+    frames = {"main": main, "metrics": metrics}
+    return draw(Results(results.cells, variants=variants, frames=frames), "trade_off")
+
+
+def test_names_overlap_neither_one_another_nor_a_marker_nor_a_legend(rng):
+    figure = crowded(rng)
     renderer = figure.canvas.get_renderer()
-    boxes = [text.get_window_extent(renderer) for text in axes.texts]
-    for i, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:i])
+    legends = [legend.get_window_extent(renderer) for legend in figure.legends]
+    panels = figure.get_axes()
+    legends += [a.get_legend().get_window_extent(renderer) for a in panels if a.get_legend()]
+    assert len(legends) >= 2
+    for axes in panels:
+        boxes = [Text.get_window_extent(text, renderer) for text in axes.texts]
+        markers = [
+            Bbox([place, place]).padded(line.get_markersize() / 2 * figure.dpi / 72 - 1)
+            for line in axes.lines
+            if line.get_marker() not in ("None", "", None) and len(line.get_xdata()) == 1
+            for place in axes.transData.transform(line.get_xydata())
+        ]
+        assert len(markers) >= len(boxes) > 0
+        for number, box in enumerate(boxes):
+            others = [*boxes[:number], *legends, *markers]
+            assert not any(box.overlaps(other) for other in others), axes.texts[number].get_text()
+        for marker in markers:
+            assert not any(marker.overlaps(legend) for legend in legends)
+
+
+def test_most_points_are_named_even_in_a_crowd_and_the_best_ones_always(rng):
+    axes, *_ = crowded(rng).get_axes()
+    named = {text.get_text() for text in axes.texts}
+    best = {line.get_label() for line in axes.lines if line.get_label().startswith("_best ")}
+    assert {label.removeprefix("_best ") for label in best} <= named
+    assert len(named) >= 0.6 * len(axes.containers)
+
+
+def test_a_name_without_room_is_given_back(rng):
+    figure = style.new_figure(1, "t")
+    axes = figure.subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    style.laid_out(figure)
+    long = style.Point(0.5, 0.5, "much wider than any panel could be " * 3)
+    short = style.Point(0.5, 0.5, "a")
+    assert style.name_points(axes, [long, short]) == [long.name]
+    assert [text.get_text() for text in axes.texts] == ["a"]
+
+
+def test_rows_with_fewer_seeds_are_not_ranked(rng):
+    main = main_frame(rng).assign(n_seeds=3)
+    few = main["objective"].eq("ga") & main["regularizer"].eq("none")
+    main.loc[few, ["es_exact_unlearn", "mu", "n_seeds"]] = [0, 1, 1]
+    figure = drawn(main.astype({"n_seeds": int}))
+    rings = {line.get_label() for line in figure.get_axes()[0].lines}
+    assert "_best ga" not in rings and any(ring.startswith("_best") for ring in rings)
+    assert any("ga has 1 seeds only" in text for text in texts(figure))
 
 
 def test_sweeps_have_panels_of_their_own_in_the_order_of_their_values(rng):
@@ -81,7 +141,7 @@ def test_sweeps_have_panels_of_their_own_in_the_order_of_their_values(rng):
     line = next(line for line in panels["wga: α"].lines if line.get_label() == "_sweep")
     assert list(line.get_xdata()) == order["es_exact_unlearn"].tolist()
     assert list(line.get_ydata()) == order["mu"].tolist()
-    assert [text.get_text() for text in panels["wga: α"].texts] == ["0.5", "5", "7"]
+    assert {text.get_text() for text in panels["wga: α"].texts} == {"0.5", "5", "7"}
     lines = {line.get_label(): line for line in panels["rmu: layer"].lines}
     second = main.loc[["rmu_l5_c2", "rmu_l9_c2", "rmu_l16_c2"]]
     assert list(lines["c = 2"].get_ydata()) == second["mu"].tolist()

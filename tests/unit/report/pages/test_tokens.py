@@ -203,6 +203,7 @@ def test_the_most_damaging_texts_are_those_of_the_greatest_share(rng):
     assert found["share"].tolist() == pytest.approx([0.6, 0.4]), "whatever the scale of a step"
     assert found["times"].tolist() == [1, 2]
     assert set(found["objective"]) == {"ga"}
-    plain = tokens.most_damaging([cell(table.drop(columns="weight"))], decode, number=1)
-    assert plain["text"].tolist() == ["d"]
+    assert set(found["first_step"]) == {0} and set(found["last_step"]) == {10}
+    plain = tokens.most_damaging([cell(table.drop(columns="weight"))], decode)
+    assert plain.empty, "without weights, e_retain is not what the objective does"
     assert tokens.most_damaging([cell(None)], decode).empty

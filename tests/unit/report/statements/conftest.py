@@ -55,8 +55,8 @@ class Grid:
 
         cos, change: of D_u and D_r, a number or one for every measured step (for every interval);
         reg: the same pair for the regularizer; probes: name -> cos; shallow: size of the shallow
-        third beside middle of 1, and deep, of so many blocks; rates: the learning rate of every update; weights,
-        effects: [steps, samples].
+        third beside middle of 1, and deep; blocks: how many there are; rates: the learning rate of
+        every update; weights, effects: [steps, samples].
         """
         key = dict(zip(CELL, (MODEL, self.split, objective, regularizer, seed), strict=True))
         self.cells.append(key)

@@ -453,9 +453,7 @@ def test_more_blocks_in_the_shallow_third_are_no_proof_that_they_are_affected_mo
 
 @pytest.mark.parametrize("by", [GEFFECT, CHANGE])
 @pytest.mark.parametrize("part", ["a", "b"])
-def test_a_loss_that_stops_below_some_blocks_by_construction_says_nothing_of_layers(
-    part, by, grid
-):
+def test_a_loss_that_stops_below_some_blocks_by_construction_says_nothing_of_layers(part, by, grid):
     """RMU has no gradient above its layer, so shallow comes first whatever the model is like."""
     made = grid().run("ga", shallow=0.5).run("rmu_l2_c2", shallow=9, deep=0)
     row = made.judged(2, by, part)

@@ -18,7 +18,7 @@ from geffect.names import (
     UNEXPLAINED,
     UNLEARN,
 )
-from geffect.report import style
+from geffect.report import curves, style
 from geffect.report.results import Results
 
 TITLE = "What changed the risks"
@@ -36,11 +36,11 @@ TERM_STYLE = {
     DECAY: {"color": style.PURPLE},
     UNEXPLAINED: {"color": "#d0d0d0"},
 }
-SIDES = {UNLEARN: "forget set (wanted: up)", RETAIN: "retained data (wanted: not up)"}
+SIDES = {UNLEARN: "forget set (up)", RETAIN: "retained (not up)"}
 
 
 def draw(results: Results, variant: str) -> Figure:
-    """A row of panels per regularizer: either data set, split by term and by component.
+    """Two rows of panels per regularizer: either data set, split by term and by component.
 
     Bars stand at the measured steps and are summed from the start of the run; those above zero
     raise the risk. The black line is the measured change, which the bars add up to (with the light
@@ -50,32 +50,32 @@ def draw(results: Results, variant: str) -> Figure:
     if len(risk):
         risk = risk[risk["objective"].eq(variant)]
     regularizers = results.names("regularizer", objective=variant)
-    height = min(1.75, (style.PAGE_HEIGHT - 1) / len(regularizers))
+    height = min(1.1, (style.PAGE_HEIGHT - 1.5) / len(regularizers) / 2)
     title = f"{variant}: which terms and layers moved the risks? ({results.here})"
-    figure = style.new_figure(0.9 + height * len(regularizers), title)
-    grid = figure.subplots(len(regularizers), 4, squeeze=False, sharex=True)
-    for row, regularizer in enumerate(regularizers):
+    figure = style.new_figure(0.9 + 2 * height * len(regularizers), title)
+    grid = figure.subplots(2 * len(regularizers), 2, squeeze=False, sharex=True)
+    for position, regularizer in enumerate(regularizers):
         rows = risk[risk["regularizer"].eq(regularizer)] if len(risk) else risk
         for side, (dataset, wanted) in enumerate(SIDES.items()):
-            panels = grid[row, 2 * side], grid[row, 2 * side + 1]
-            if row == 0:
-                panels[0].set_title(f"{wanted}\nby term", loc="left")
-                panels[1].set_title("\nby component", loc="left")
+            panels = tuple(grid[2 * position + side])
+            panels[0].set_ylabel(f"{wanted}\nchange (nats)")
+            if side == 0:
+                panels[0].set_title(f"regularizer {regularizer}: by term", loc="left")
+                panels[1].set_title("by component", loc="left")
             if rows.empty or not rows["predicted_change"].notna().any():
                 for axes in panels:
                     style.gap(axes, "no change: the cell is missing, or was measured once")
                 continue
             _panels(panels, rows[rows["dataset"].eq(dataset)])
-        grid[row, 0].set_ylabel(f"regularizer {regularizer}\nchange of risk (nats)")
     for axes in grid[-1]:
-        axes.set_xlabel("step")
+        axes.set_xlabel(curves.STEP_LABEL)
     if any(axes.patches for axes in grid.flat):
         style.legend_below(figure, figure.get_axes(), columns=5)
     style.note_gaps(figure, results.gaps("risk", objective=variant))
     return style.laid_out(figure)
 
 
-def _panels(panels: tuple[Axes, Axes], rows: pd.DataFrame) -> None:
+def _panels(panels: tuple[Axes, ...], rows: pd.DataFrame) -> None:
     by_term = rows[rows["component"].eq(TOTAL)]
     rest = rows["term"].eq(UNEXPLAINED)
     by_part = rows[rows["component"].isin(COMPONENTS) | rest]

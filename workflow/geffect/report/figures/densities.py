@@ -17,8 +17,8 @@ CAPTION = (
     "removal (up), early in the run. If NPO's weights favour samples that harm less, dots with "
     "large weights lie further right than those with small ones. Contours of the density stand "
     "where a panel has at least 20 samples. Scales are linear about zero and logarithmic beyond, "
-    "and the same within a row; compare panels within a row, since weights and effects both move "
-    "with the step."
+    "and the same in all panels; compare panels within a column, since weights and effects both "
+    "move with the step."
 )
 CATEGORY = "Weights"
 READS = ["instances", "training"]
@@ -32,7 +32,7 @@ KEYS = ["e_retain", "e_unlearn"]
 
 
 def draw(results: Results) -> Figure:
-    """A row per early checkpoint, a column per group of weights, of NPO (else the first cell)."""
+    """A column per early checkpoint, a row per group of weights, of NPO (else the first cell)."""
     families = results.families()
     objective = "npo" if "npo" in families else next(iter(families))
     members = family(results, objective)
@@ -44,26 +44,29 @@ def draw(results: Results) -> Figure:
         f"Do large NPO weights (β = {beta(results, variant):g}) go to samples that harm retention "
         f"less? {variant}+{members.regularizer} ({results.here})"
     )
-    figure = style.new_figure(0.9 + 1.25 * len(steps), title)
-    panels = figure.subplots(len(steps), len(NAMES), sharex="row", sharey="row", squeeze=False)
-    for row, step in enumerate(steps):
+    figure = style.new_figure(0.5 + 1.1 * len(NAMES), title)
+    panels = figure.subplots(len(NAMES), len(steps), sharex=True, sharey=True, squeeze=False)
+    drawn = rows[rows["step"].isin(steps)] if len(rows) else rows
+    drawn = drawn[np.isfinite(drawn[KEYS]).all(axis=1)] if len(drawn) else drawn
+    scale = _scale(drawn)
+    for column, step in enumerate(steps):
         here = rows[rows["step"].eq(step)] if len(rows) else rows
         here = here[np.isfinite(here[KEYS]).all(axis=1)] if len(here) else here
-        scale = _scale(here)
-        for column, name in enumerate(NAMES):
+        for row in range(len(NAMES)):
             axes = panels[row, column]
-            heading = f"$w_s$ {name}\n" if row == 0 else ""
+            heading = f"step {step}\n" if row == 0 and len(rows) else ""
             if here.empty:
                 style.gap(axes, "no instances")
             else:
                 weights = here["npo_weight"]
-                group = here[weights.ge(EDGES[column]) & weights.lt(EDGES[column + 1])]
+                group = here[weights.ge(EDGES[row]) & weights.lt(EDGES[row + 1])]
                 heading += f"n = {len(group)}"
-                _panel(axes, group, here, scale)
+                _panel(axes, group, drawn, scale)
             axes.set_title(heading)
-        label = "" if rows.empty else f"step {step}\n"
-        panels[row, 0].set_ylabel(f"{label}PG-effect on $D_u$")
-    panels[-1, 2].set_xlabel("PG-effect on $D_r$, ∇R · ∇log p(s) (right of 0: no harm)")
+    for row, name in enumerate(NAMES):
+        panels[row, 0].set_ylabel(f"$w_s$ {name}")
+    figure.supylabel("PG-effect on $D_u$, ∇R · ∇log p(s)", fontsize=style.SMALL)
+    panels[-1, len(steps) // 2].set_xlabel("PG-effect on $D_r$ (right of 0: no harm)")
     lacking = ["No instances.parquet: not measured, or geffect.instances is off."]
     style.note_gaps(
         figure,
@@ -89,8 +92,7 @@ def _scale(rows: pd.DataFrame) -> dict[str, float]:
 
 def _panel(axes: Axes, rows: pd.DataFrame, drawn: pd.DataFrame, scale: dict[str, float]) -> None:
     for side, key in zip("xy", KEYS, strict=True):
-        curves.symlog(axes, side, drawn[key], scale[key], ticks=3 if side == "x" else 4)
-    axes.tick_params(axis="x", labelsize=style.SMALL)
+        curves.symlog(axes, side, drawn[key], scale[key], ticks=3)
     x, y = KEYS
     axes.axvline(0, color=style.GREY, linewidth=0.7)
     axes.axhline(0, color=style.GREY, linewidth=0.7)

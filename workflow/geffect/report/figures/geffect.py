@@ -1,6 +1,5 @@
 """The G-effects of one variant over its run, whole and by component, for every regularizer."""
 
-import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -27,7 +26,7 @@ PER = "variant"
 TOTAL_STYLE = {"color": "black", "linewidth": 1.9, "marker": ".", "zorder": 3}
 # Term -> label and style of its total, drawn beside the objective's where there is a regularizer.
 TERMS = {
-    "combined": ("total of objective + λ · regularizer", {"linestyle": "--", "linewidth": 1.3}),
+    "combined": ("total, with λ · regularizer", {"linestyle": "--", "linewidth": 1.3}),
     "regularizer": ("total of λ · regularizer", {"linestyle": ":", "linewidth": 1.5}),
 }
 
@@ -43,13 +42,13 @@ def draw(results: Results, variant: str) -> Figure:
         shown = effects["component"].isin([TOTAL, *COMPONENTS]) & effects["objective"].eq(variant)
         effects = effects[shown & effects["term"].isin([OBJECTIVE, *TERMS])]
     regularizers = results.names("regularizer", objective=variant)
-    panel = min(1.25, (style.PAGE_HEIGHT - 1.4) / len(regularizers) / 2 - 0.2)
-    heights = np.full(len(regularizers), 2 * panel + 0.4)
+    panel = min(1.05, (style.PAGE_HEIGHT - 2.2) / len(regularizers) / 2 - 0.15)
+    heights = np.full(len(regularizers), 2 * panel + 0.3)
     # Only the first block has the panels' titles and only the last one the step label.
-    heights[0] += 0.17
-    heights[-1] += 0.17
+    heights[0] += 0.26
+    heights[-1] += 0.14
     title = f"{variant}: down on the left is forgetting, down on the right is harm ({results.here})"
-    figure = style.new_figure(heights.sum() + 0.8, title)
+    figure = style.new_figure(heights.sum() + (0.65 if len(regularizers) < 2 else 1.0), title)
     blocks = figure.subfigures(len(regularizers), 1, squeeze=False, height_ratios=heights)
     diverged = results.diverged_steps()
     grids = []
@@ -61,8 +60,9 @@ def draw(results: Results, variant: str) -> Figure:
             if (o, r) == (variant, regularizer)
         }
         seeds = len(results.having(objective=variant, regularizer=regularizer))
-        heading = "\n".join(textwrap.wrap(_block_title(regularizer, stops, seeds), 95))
-        block.suptitle(heading, x=0.01, ha="left", fontsize=8, fontweight="bold")
+        heading = _block_title(regularizer, stops, seeds)
+        lines = style.wrapped(heading, style.WIDTH - 2 * style.MARGIN, style.SMALL, "bold")
+        block.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=style.SMALL, fontweight="bold")
         grids.append(curves.effect_panels(block))
         for (dataset, value), axes in grids[-1].items():
             if rows.empty:

@@ -14,14 +14,18 @@ TITLE = "G-effects by layer and step"
 CAPTION = (
     "Each cell is the part of e of one block (embeddings below, final norm and unembedding above) "
     "at one measured step. Blue is negative: forgetting on D_u, harm on D_r. Compare cells of one "
-    "figure; the colours of another objective's figure have another scale. Blocks have different "
-    "numbers of parameters from embeddings, so a darker row need not mean a denser effect."
+    "figure; the colours of another objective's figure have another scale. Embeddings and blocks "
+    "differ in size, so a darker row need not mean more effect per parameter. Rows without colour "
+    "above the layer of RMU are so by construction."
 )
 CATEGORY = "G-effects"
 READS = ["geffect", "training"]
 PER = "variant"
 
-HEADINGS = {"unlearn": "$e_u$, forget set (wanted: blue)", "retain": "$e_r$, retained (not blue)"}
+HEADINGS = {
+    "unlearn": "$e_u$, forget set\n(wanted: blue)",
+    "retain": "$e_r$, retained data\n(wanted: not blue)",
+}
 
 
 def draw(results: Results, variant: str) -> Figure:
@@ -34,7 +38,7 @@ def draw(results: Results, variant: str) -> Figure:
     regularizers = results.names("regularizer", objective=variant)
     panel = min(max(0.9, 0.13 * len(places) + 0.3), (style.PAGE_HEIGHT - 1) / len(regularizers))
     title = f"{variant}: which layers forget, which are harmed, and when? ({results.here})"
-    figure = style.new_figure(0.8 + panel * len(regularizers), title)
+    figure = style.new_figure(0.6 + panel * len(regularizers), title)
     panels = figure.subplots(len(regularizers), 2, squeeze=False, sharey=True)
     norm = _norm(effects)
     for row, regularizer in enumerate(regularizers):
@@ -51,7 +55,7 @@ def draw(results: Results, variant: str) -> Figure:
                 axes.set_title(HEADINGS[dataset])
         panels[row, 0].set_ylabel(f"regularizer {regularizer}")
     for axes in panels[-1]:
-        axes.set_xlabel("measured step (optimiser updates)")
+        axes.set_xlabel("measured step")
     drawn = [image for axes in panels.flat for image in axes.collections]
     if drawn:
         bar = figure.colorbar(
@@ -96,7 +100,7 @@ def _map(axes: Axes, rows: pd.DataFrame, places: list[str], norm: SymLogNorm) ->
     )
     axes.set_facecolor("#dddddd")
     axes.grid(visible=False)
-    stride = -(-len(wide.columns) // 7)
+    stride = -(-len(wide.columns) // 4)
     axes.set_xticks(np.arange(wide.shape[1])[::stride] + 0.5, wide.columns[::stride])
     every = max(1, len(places) // 9)
     last = len(places) - 1

@@ -13,7 +13,7 @@ from geffect.report.tables.geffect import cumulated
 
 TITLE = "Does the G-effect predict the outcome?"
 CAPTION = (
-    "Every dot is a cell that finished. Columns are three readings of the G-effect over the whole "
+    "Every dot is a cell that finished. Rows are three readings of the G-effect over the whole "
     "run: raw e summed up, the mean cosine, and the change of risk attributed to the gradients. ρ "
     "is Spearman's rank correlation with its 95% bootstrap interval over cells. Raw e mixes "
     "objectives of different scales, so a weak ρ there is no surprise. Cells of one model, split "
@@ -24,28 +24,27 @@ CATEGORY = "Outcome"
 READS = ["geffect", "risk", "metrics", "training"]
 PER = "run"
 
-COLUMNS = {
+READINGS = {
     "e": "Σ e over the run",
     "cosine": "mean cosine of e",
     "change": "attributed change (nats)",
 }
 # Data set -> metric, its data set, its name.
 METRICS = {
-    "unlearn": ("es_exact", "unlearn", "ES on $D_u$ (wanted: low)"),
-    "retain": ("es_exact", "retain", "ES on $D_r$ (wanted: high)"),
+    "unlearn": ("es_exact", "unlearn", "ES on $D_u$ (low)"),
+    "retain": ("es_exact", "retain", "ES on $D_r$ (high)"),
 }
-RESAMPLES, SEED, FEWEST = 2000, 0, 5
+FEWEST = 5
 
 
 def draw(results: Results) -> Figure:
-    """A row per data set, a column per reading; colours are objectives, shapes regularizers."""
-    figure = style.new_figure(4.2, f"Does the G-effect predict the outcome? ({results.here})")
-    panels = figure.subplots(2, len(COLUMNS), sharey="row")
+    """A row per reading, a column per data set; colours are objectives, shapes regularizers."""
+    figure = style.new_figure(5.4, f"Does the G-effect predict the outcome? ({results.here})")
+    panels = figure.subplots(len(READINGS), 2, sharey=True)
     effects = readings(results)
     metrics = results.frame("metrics")
-    families = results.families()
     regularizers = results.names("regularizer")
-    for row, dataset in enumerate(EFFECT_DATASETS):
+    for column, dataset in enumerate(EFFECT_DATASETS):
         metric, of, label = METRICS[dataset]
         final = metrics
         if len(metrics):
@@ -53,16 +52,16 @@ def draw(results: Results) -> Figure:
         rows = pd.DataFrame()
         if len(effects) and len(final):
             rows = effects[effects["dataset"].eq(dataset)].merge(final[[*CELL, "value"]], on=CELL)
-        for axes, (reading, name) in zip(panels[row], COLUMNS.items(), strict=True):
+        for axes, (reading, name) in zip(panels[:, column], READINGS.items(), strict=True):
             symbol = "u" if dataset == "unlearn" else "r"
             axes.set_xlabel(
                 name.replace("e over", f"$e_{symbol}$ over").replace(" e", f" $e_{symbol}$")
             )
-            _panel(axes, rows, reading, families, regularizers)
-        panels[row, 0].set_ylabel(label)
-        panels[row, 0].set_ylim(-0.05, 1.05)
+            axes.set_ylabel(label)
+            _panel(axes, rows, reading, results)
+    panels[0, 0].set_ylim(-0.05, 1.05)
     if any(axes.lines for axes in panels.flat):
-        style.legend_below(figure, panels.flat, columns=7)
+        style.legend_below(figure, panels.flat, columns=4)
     shapes = ", ".join(
         f"{_SHAPES[style.SHAPES[n % len(style.SHAPES)]]}: {r}" for n, r in enumerate(regularizers)
     )
@@ -92,7 +91,7 @@ def readings(results: Results) -> pd.DataFrame:
     effects, risk = results.frame("geffect"), results.frame("risk")
     keys = [*CELL, "dataset"]
     if effects.empty:
-        return pd.DataFrame(columns=[*keys, *COLUMNS])
+        return pd.DataFrame(columns=[*keys, *READINGS])
     totals = effects[effects["term"].eq(COMBINED) & effects["component"].eq(TOTAL)]
     found = cumulated(totals).set_index(keys)["cumulated"].rename("e").to_frame()
     found["cosine"] = totals.groupby(keys)["cosine"].mean()
@@ -105,15 +104,17 @@ def readings(results: Results) -> pd.DataFrame:
     return found.reset_index().merge(done, on=CELL)
 
 
-def correlation(x: pd.Series, y: pd.Series) -> tuple[float, float, float]:
+def correlation(
+    x: pd.Series, y: pd.Series, resamples: int, seed: int
+) -> tuple[float, float, float]:
     """Spearman's ρ, and the ends of its 95% bootstrap interval over the pairs; missing where one
     of the two is constant.
     """
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     pairs = np.array([x, y], dtype="float64")
     if len(np.unique(pairs[0])) < 2 or len(np.unique(pairs[1])) < 2:
         return (float("nan"),) * 3
-    drawn = rng.integers(pairs.shape[1], size=(RESAMPLES, pairs.shape[1]))
+    drawn = rng.integers(pairs.shape[1], size=(resamples, pairs.shape[1]))
     ranks = [pd.DataFrame(values[drawn]).rank(axis=1).to_numpy() for values in pairs]
     centred = [r - r.mean(axis=1, keepdims=True) for r in ranks]
     norms = np.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum(axis=1))
@@ -127,8 +128,7 @@ def _panel(
     axes: Axes,
     rows: pd.DataFrame,
     reading: str,
-    families: dict[str, list[str]],
-    regularizers: list[str],
+    results: Results,
 ) -> None:
     if len(rows):
         rows = rows[np.isfinite(rows[[reading, "value"]].astype("float64")).all(axis=1)]
@@ -136,8 +136,8 @@ def _panel(
         style.gap(axes, "not measured, or not evaluated")
         return
     named: set[str] = set()
-    for position, (objective, variants) in enumerate(families.items()):
-        for number, regularizer in enumerate(regularizers):
+    for position, (objective, variants) in enumerate(results.families().items()):
+        for number, regularizer in enumerate(results.names("regularizer")):
             mine = rows[rows["objective"].isin(variants) & rows["regularizer"].eq(regularizer)]
             look = style.series(position) | {"linestyle": "none", "markersize": 3.2, "alpha": 0.8}
             look["marker"] = style.SHAPES[number % len(style.SHAPES)]
@@ -152,8 +152,9 @@ def _panel(
             curves.symlog(axes, "x", rows[reading], threshold)
     said = f"n = {len(rows)}: too few for ρ"
     if len(rows) >= FEWEST:
-        rho, low, high = correlation(rows[reading], rows["value"])
+        pairs = rows[reading], rows["value"]
+        rho, low, high = correlation(*pairs, results.resamples, results.seed)
         said = f"n = {len(rows)}, no ρ: constant"
         if np.isfinite(rho):
-            said = f"ρ = {rho:.2f} [{low:.2f}, {high:.2f}], n = {len(rows)}".replace("-", "−")
+            said = f"ρ = {rho:.2f}, n = {len(rows)}\n[{low:.2f}, {high:.2f}]".replace("-", "−")
     axes.set_title(said, fontsize=style.SMALL)

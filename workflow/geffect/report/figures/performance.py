@@ -10,10 +10,9 @@ from geffect.report.results import Results
 
 TITLE = "G-effect and performance over the run"
 CAPTION = (
-    "Does what the G-effect announces happen? A cosine well below 0 on D_u should be followed by "
-    "a fall of extraction strength there, and one below 0 on D_r by the same fall there. The "
-    "cosine says nothing about the size of a step: late steps are small, since the learning rate "
-    "decays."
+    "Does the run do what its G-effects announce? After a cosine well below 0 on D_u, extraction "
+    "strength should fall there; after one below 0 on D_r, it falls on D_r as well. The cosine "
+    "says nothing about the size of a step: late steps are small, since the learning rate decays."
 )
 CATEGORY = "Along the run"
 READS = ["geffect", "trajectory", "training"]
@@ -29,8 +28,8 @@ HEADINGS = {"unlearn": "forget set $D_u$", "retain": "held-out rows $D_r$"}
 
 def draw(results: Results, variant: str) -> Figure:
     """A row for the cosine and one for every metric; a line for every regularizer."""
-    title = f"{variant}: is what the G-effect announces what happens? ({results.here})"
-    figure = style.new_figure(1.1 + 1.15 * (1 + len(METRICS)), title)
+    title = f"{variant}: does the run do what its G-effects announce? ({results.here})"
+    figure = style.new_figure(0.9 + 0.95 * (1 + len(METRICS)), title)
     panels = figure.subplots(1 + len(METRICS), 2, sharex=True)
     effects, along = results.frame("geffect"), results.frame("trajectory")
     if len(effects):

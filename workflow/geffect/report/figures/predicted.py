@@ -11,11 +11,12 @@ from geffect.report.results import Results
 
 TITLE = "Predicted and measured change of risk"
 CAPTION = (
-    "Every dot is an interval between two measured steps of a run. Dots on the line were "
-    "predicted exactly from the gradients at its ends; the panel says for which share the sign is "
-    "right, and the median of the error relative to the measured change. Where dots leave the "
-    "line, attributed changes of risk must not be trusted: measure more often. It is a check of "
-    "the attribution, not a forecast: the prediction knows where the run went."
+    "Every dot is an interval between two measured steps of a run. One on the line was predicted "
+    "exactly from the gradients at both ends of the interval. A panel says in which share of the "
+    "intervals the sign is right, and by how much of the measured change the prediction is off in "
+    "the median. Where dots leave the line, do not trust attributed changes of risk: measure more "
+    "often. This checks the attribution and forecasts nothing: the prediction knows where the run "
+    "went."
 )
 CATEGORY = "Change of risk"
 READS = ["risk", "training"]
@@ -27,18 +28,18 @@ HEADINGS = {"unlearn": "forget set $D_u$", "retain": "retained data $D_r$"}
 def draw(results: Results) -> Figure:
     """A panel per data set; colours are objectives."""
     title = f"Do the gradients account for what the runs did to the risks? ({results.here})"
-    figure = style.new_figure(3.2, title)
-    panels = figure.subplots(1, 2)
+    figure = style.new_figure(4.4, title)
+    panels = figure.subplots(2, 1)
     changes = intervals(results.frame("risk"))
     families = results.families()
     for axes, dataset in zip(panels, EFFECT_DATASETS, strict=True):
         axes.set_title(HEADINGS[dataset])
-        axes.set_xlabel("measured change (nats)")
+        axes.set_ylabel("predicted change (nats)")
         rows = changes[changes["dataset"].eq(dataset)] if len(changes) else changes
         _panel(axes, rows, families)
-    panels[0].set_ylabel("predicted change (nats)")
+    panels[-1].set_xlabel("measured change (nats)")
     if any(axes.lines for axes in panels):
-        style.legend_below(figure, panels, columns=7)
+        style.legend_below(figure, panels, columns=4)
     style.note_gaps(figure, results.gaps("risk"))
     return style.laid_out(figure)
 

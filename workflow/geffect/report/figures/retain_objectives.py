@@ -10,19 +10,19 @@ from geffect.report.results import Results
 
 TITLE = "Retain objectives"
 CAPTION = (
-    "Up on D_r is what a retain objective is for; down on D_u would help removal, up on D_u "
-    "resists it. Above, every regularizer along the run that it took part in; below, all of them "
-    "measured along the same run, which none of them took part in. At step 0 KL and RR have no "
-    "gradient, so no cosine. A cosine says nothing about λ: how much a regularizer did is in the "
-    "change of risk."
+    "A retain objective is there to point up on D_r. Where it points down on D_u it helps removal, "
+    "and where it points up it resists. Above, every regularizer along the run that it took part "
+    "in; below, all of them along one run that had none. At step 0 KL and RR have no gradient, so "
+    "no cosine. A cosine says nothing about λ: for how much a regularizer did, see the change of "
+    "risk."
 )
 CATEGORY = "G-effects"
 READS = ["geffect", "training"]
 PER = "split"
 
 HEADINGS = {
-    "unlearn": "forget set $D_u$ (down: removal)",
-    "retain": "retained data $D_r$ (wanted: up)",
+    "unlearn": "forget set $D_u$\n(down: removal)",
+    "retain": "retained data $D_r$\n(wanted: up)",
 }
 
 
@@ -30,7 +30,7 @@ def draw(results: Results) -> Figure:
     """Own runs above, probes below; a line per regularizer."""
     objective = _objective(results)
     title = f"Do retain objectives retain, and do they resist removal? ({results.here})"
-    figure = style.new_figure(4.4, title)
+    figure = style.new_figure(3.4, title)
     panels = figure.subplots(2, 2, sharex=True)
     effects = results.frame("geffect")
     if len(effects):

@@ -18,7 +18,7 @@ CAPTION = (
     "extraction strength on D_u is low. One seed cannot tell neighbouring values apart."
 )
 CATEGORY = "Sweeps"
-READS = ["geffect", "risk", "training", "main"]
+READS = ["geffect", "risk", "training", "metrics"]
 PER = "sweep"
 
 ROWS = {
@@ -27,13 +27,13 @@ ROWS = {
     "change": "measured change\nof risk (nats)",
 }
 HEADINGS = {"unlearn": "forget set $D_u$", "retain": "retained data $D_r$"}
-# Panel -> column of the main table -> its name, colour and shape.
-OUTCOMES: tuple[dict[str, tuple[str, str, str]], ...] = (
+# Panel -> (metric, its data set) -> its name, colour and shape.
+OUTCOMES: tuple[dict[tuple[str, str], tuple[str, str, str]], ...] = (
     {
-        "es_exact_unlearn": ("ES on $D_u$ (wanted: low)", style.BLUE, "o"),
-        "es_exact_retain": ("ES on $D_r$ (wanted: high)", style.VERMILION, "s"),
+        ("es_exact", "unlearn"): ("ES on $D_u$ (low)", style.BLUE, "o"),
+        ("es_exact", "retain"): ("ES on $D_r$ (high)", style.VERMILION, "s"),
     },
-    {"mu": ("Model Utility (wanted: high)", style.GREEN, "D")},
+    {("mu", "all"): ("utility (high)", style.GREEN, "D")},
 )
 
 
@@ -41,10 +41,10 @@ def draw(results: Results, objective: str) -> Figure:
     """e, cosine and change of both risks over the steps, and the metrics over the values."""
     members = family(results, objective)
     title = (
-        f"{objective}: what do {members.differs} trade, forgetting for harm? Regularizer "
+        f"{objective}: forgetting against harm, by {members.differs}. Regularizer "
         f"{members.regularizer} ({results.here})"
     )
-    figure = style.new_figure(6.8, title)
+    figure = style.new_figure(6.6, title)
     panels = figure.subplots(4, 2)
     for row, (value, label) in enumerate(ROWS.items()):
         rows = _rows(members.rows(results.frame("risk" if value == "change" else "geffect")))
@@ -55,7 +55,9 @@ def draw(results: Results, objective: str) -> Figure:
     for column, dataset in enumerate(EFFECT_DATASETS):
         panels[0, column].set_title(HEADINGS[dataset])
         panels[2, column].set_xlabel(curves.STEP_LABEL)
-        _outcomes(panels[3, column], members.rows(results.frame("main")), OUTCOMES[column], members)
+        _outcomes(
+            panels[3, column], members.rows(results.frame("metrics")), OUTCOMES[column], members
+        )
     panels[3, 0].set_ylabel("after the run,\n0 to 1")
     figure.align_ylabels()
     if any(axes.lines for axes in panels[:3].flat):
@@ -64,7 +66,7 @@ def draw(results: Results, objective: str) -> Figure:
     gaps = [
         g for m in members.members for g in results.gaps("geffect", objective=m.variant, **drawn)
     ]
-    style.note_gaps(figure, gaps)
+    style.note_gaps(figure, gaps, members.note())
     return style.laid_out(figure)
 
 
@@ -87,13 +89,17 @@ def _lines(axes: Axes, rows: pd.DataFrame, value: str, members: Family) -> None:
 
 
 def _outcomes(
-    axes: Axes, main: pd.DataFrame, columns: dict[str, tuple[str, str, str]], members: Family
+    axes: Axes,
+    metrics: pd.DataFrame,
+    wanted: dict[tuple[str, str], tuple[str, str, str]],
+    members: Family,
 ) -> None:
-    if main.empty or not main[list(columns)].notna().any(axis=None):
+    of = {key: members.final(metrics, *key) for key in wanted}
+    if not any(values.notna().any() for values in of.values()):
         style.gap(axes, "no cell has been evaluated")
         return
-    for column, (label, colour, shape) in columns.items():
-        values = main.set_index("objective")[column]
+    for key, (label, colour, shape) in wanted.items():
+        values = of[key]
         for number, group in enumerate(members.groups().values()):
             axes.plot(
                 [member.place for member in group],
@@ -109,4 +115,5 @@ def _outcomes(
     axes.set_xlim(-0.3, len(members.ticks) - 0.7)
     axes.set_xlabel(members.axis)
     axes.set_ylim(-0.04, 1.04)
-    axes.legend(fontsize=style.SMALL, loc="best", handlelength=1.5)
+    # Below: inside it would hide points.
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.4), handlelength=1.5)

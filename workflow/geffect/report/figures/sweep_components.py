@@ -9,9 +9,9 @@ from geffect.report.results import Results
 
 TITLE = "Sweeps by component"
 CAPTION = (
-    "In which part of the model does a hyper-parameter act? Cosines within each component, whose "
-    "axes are the same. A cosine near -1 in a component whose e is tiny means little; the sizes "
-    "are in the figure of the variant."
+    "In which part of the model does a hyper-parameter act? All panels have the same axes. A "
+    "cosine near −1 means little in a component whose e is tiny; for sizes, see the figure of the "
+    "variant."
 )
 CATEGORY = "Sweeps"
 READS = ["geffect", "training"]
@@ -21,18 +21,18 @@ HEADINGS = {"unlearn": "cosine of $e_u$", "retain": "cosine of $e_r$"}
 
 
 def draw(results: Results, objective: str) -> Figure:
-    """A row per data set, a column per component."""
+    """A row per component, a column per data set."""
     members = family(results, objective)
     title = (
-        f"{objective}: in which components do {members.differs} matter? Regularizer "
+        f"{objective}: cosines in each part of the model, by {members.differs}. Regularizer "
         f"{members.regularizer} ({results.here})"
     )
-    figure = style.new_figure(3.3, title)
-    panels = figure.subplots(2, len(COMPONENTS), sharex=True, sharey=True)
+    figure = style.new_figure(5.6, title)
+    panels = figure.subplots(len(COMPONENTS), 2, sharex=True, sharey=True)
     effects = members.rows(results.frame("geffect"))
     effects = effects[effects["term"].eq(OBJECTIVE)] if len(effects) else effects
-    for row, dataset in enumerate(EFFECT_DATASETS):
-        for axes, component in zip(panels[row], COMPONENTS, strict=True):
+    for column, dataset in enumerate(EFFECT_DATASETS):
+        for axes, component in zip(panels[:, column], COMPONENTS, strict=True):
             rows = effects
             if len(effects):
                 rows = effects[effects["dataset"].eq(dataset) & effects["component"].eq(component)]
@@ -45,15 +45,15 @@ def draw(results: Results, objective: str) -> Figure:
                 axes.axhline(0, color=style.GREY, linewidth=0.7, zorder=1)
                 curves.scale_steps(axes, rows["step"])
                 axes.set_ylim(-1.08, 1.08)
-            if row == 0:
-                axes.set_title(component)
-        panels[row, 0].set_ylabel(HEADINGS[dataset])
-    panels[1, len(COMPONENTS) // 2].set_xlabel(curves.STEP_LABEL)
+            if column == 0:
+                axes.set_ylabel(component)
+        panels[0, column].set_title(HEADINGS[dataset])
+        panels[-1, column].set_xlabel(curves.STEP_LABEL)
     if any(axes.lines for axes in panels.flat):
         style.legend_below(figure, panels.flat, columns=5)
     drawn = {"regularizer": members.regularizer}
     gaps = [
         g for m in members.members for g in results.gaps("geffect", objective=m.variant, **drawn)
     ]
-    style.note_gaps(figure, gaps)
+    style.note_gaps(figure, gaps, members.note())
     return style.laid_out(figure)

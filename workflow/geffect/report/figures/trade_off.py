@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox
 
 from geffect.names import NO_REGULARIZER, REFERENCES
 from geffect.report import style
@@ -17,18 +16,18 @@ from geffect.report.results import Results
 
 TITLE = "Removal and utility"
 CAPTION = (
-    "Wanted is the lower extraction strength of the retain model at the utility of the original "
-    "one: up and to the left. Ringed points are beaten by no other in both. Objectives stop at "
-    "different depths of forgetting, so a point further left is not a better objective; compare "
-    "points of about the same extraction strength. Sweeps have panels of their own below, their "
-    "points joined in the order of the first hyper-parameter."
+    "A good run recites as little as the retain model and is as useful as the original one: it "
+    "lies up and to the left. No other point beats a ringed one in both. Runs stop at different "
+    "depths of forgetting, so a point further left is not a better objective; compare points of "
+    "about the same extraction strength. Sweeps have panels of their own below, their points "
+    "joined in the order of the first hyper-parameter, by the seeds that all variants have."
 )
 CATEGORY = "Outcome"
-READS = ["main"]
+READS = ["main", "metrics"]
 PER = "split"
 
 X, Y = "es_exact_unlearn", "mu"
-COLUMNS = 3
+COLUMNS = 2
 
 
 def draw(results: Results) -> Figure:
@@ -41,30 +40,48 @@ def draw(results: Results) -> Figure:
     regularizers = results.names("regularizer")
     title = f"What does removal cost in utility? Wanted: up and left ({results.here})"
     lines = -(-len(sweeps) // COLUMNS)
-    figure = style.new_figure(3.7 + 1.75 * lines, title)
-    layout: list[Any] = [["main"] * COLUMNS] * 2 if lines else [["main"] * COLUMNS]
+    main_height, sweep_height = 2.7, 1.75
+    figure = style.new_figure(main_height + sweep_height * lines + 0.9, title)
     places = [*sweeps, *["."] * (lines * COLUMNS - len(sweeps))]
+    layout: list[Any] = [["main"] * COLUMNS]
     layout += [places[n : n + COLUMNS] for n in range(0, len(places), COLUMNS)]
-    panels = figure.subplot_mosaic(layout)
+    panels = figure.subplot_mosaic(layout, height_ratios=[main_height, *[sweep_height] * lines])
     axes = panels["main"]
-    axes.set_xlabel("ES exact on the forget set, fraction of the answer (lower is better)")
-    axes.set_ylabel("Model Utility, 0 to 1 (higher is better)")
+    axes.set_xlabel("ES exact on the forget set (lower is better)")
+    axes.set_ylabel("Model Utility (higher is better)")
     measured = _measured(main)
-    points: list[tuple] = []
+    chosen = measured
+    points: dict[Axes, list[style.Point]] = {}
     if measured.empty:
         style.gap(axes, "no cell has been evaluated")
     else:
-        axes.margins(0.1)
+        axes.margins(0.12)
         chosen = measured[measured["objective"].isin([*base, *REFERENCES])]
-        points = _points(axes, chosen, base, regularizers)
+        points[axes] = _points(axes, chosen, base, regularizers)
         _legends(figure, measured, base, regularizers)
+    more = []
     for objective in sweeps:
-        _sweep(panels[objective], measured, family(results, objective))
+        members = family(results, objective)
+        points[panels[objective]] = _sweep(panels[objective], results.frame("metrics"), members)
+        more.append(f"{objective} {', '.join(str(seed) for seed in members.seeds)}")
     lacking = main.drop(measured.index) if len(main) else main
-    style.note_gaps(figure, [f"{_row_name(row)} ({row['status']})" for row in _dicts(lacking)])
+    gaps = [f"{_row_name(row)} ({row['status']})" for row in _dicts(lacking)]
+    if len(measured):
+        fewer = chosen[~_full(chosen)]
+        gaps += [f"{_row_name(row)} has {row['n_seeds']} seeds only" for row in _dicts(fewer)]
+    style.note_gaps(figure, gaps, [f"Seeds of the sweeps: {'; '.join(more)}."] if more else [])
     style.laid_out(figure)
-    _name_points(figure, axes, points)
+    for panel, named in points.items():
+        style.name_points(panel, named)
     return figure
+
+
+def _full(rows: pd.DataFrame) -> pd.Series:
+    """Whether a row has as many seeds as any other: only then is it ranked with them."""
+    if "n_seeds" not in rows:
+        return pd.Series(True, rows.index, dtype=bool)
+    references = rows["objective"].isin(REFERENCES)
+    return references | rows["n_seeds"].eq(rows["n_seeds"][~references].max())
 
 
 def not_beaten(main: pd.DataFrame) -> pd.Series:
@@ -90,9 +107,9 @@ def _dicts(frame: pd.DataFrame) -> list[dict]:
 
 def _points(
     axes: Axes, rows: pd.DataFrame, base: Sequence[str], regularizers: Sequence[str]
-) -> list[tuple]:
-    """Draws every row; returns (x, y, whiskers in x and y, name) of each."""
-    cells = rows[~rows["objective"].isin(REFERENCES)]
+) -> list[style.Point]:
+    """Draws every row; returns the points, the best ones first."""
+    cells = rows[~rows["objective"].isin(REFERENCES) & _full(rows)]
     best = set(cells.index[not_beaten(cells)])
     found = []
     order = rows["objective"].isin(REFERENCES).sort_values(ascending=False, kind="stable").index
@@ -121,8 +138,10 @@ def _points(
                 markeredgewidth=0.8,
                 label=f"_best {_row_name(row)}",
             )
-        found.append((x, y, *spread, _row_name(row)))
-    return found
+        radius = 4.5 if index in best or row["objective"] in REFERENCES else 3.0
+        point = style.Point(x, y, _row_name(row), radius, *spread)
+        found.append((index not in best, row["objective"] not in REFERENCES, point))
+    return [point for *_, point in sorted(found, key=lambda of: of[:2])]
 
 
 def _marker(
@@ -141,35 +160,42 @@ def _marker(
     }
 
 
-def _sweep(axes: Axes, measured: pd.DataFrame, members: Family) -> None:
+def _sweep(axes: Axes, metrics: pd.DataFrame, members: Family) -> list[style.Point]:
+    """Draws a family by the seeds that all its members have; returns its points."""
     axes.set_title(f"{members.objective}: {members.axis}")
     axes.set_xlabel("ES on $D_u$")
     axes.set_ylabel("utility")
-    rows = members.rows(measured)
-    if rows.empty:
-        style.gap(axes, "no variant has been evaluated")
-        return
-    values = rows.set_index("objective")
+    x, y = members.final(metrics, "es_exact", "unlearn"), members.final(metrics, "mu", "all")
+    points = []
     for name, group in members.groups().items():
-        there = [m for m in group if m.variant in values.index]
+        there = [
+            m
+            for m in group
+            if np.isfinite([x.get(m.variant, np.nan), y.get(m.variant, np.nan)]).all()
+        ]
         if not there:
             continue
         line = there[0].look["linestyle"]
-        x, y = (values.loc[[m.variant for m in there], column].to_numpy() for column in (X, Y))
-        axes.plot(x, y, color=style.GREY, linewidth=0.8, linestyle=line, label=name or "_sweep")
-        for member, a, b in zip(there, x, y, strict=True):
+        places = [(float(x[m.variant]), float(y[m.variant])) for m in there]
+        axes.plot(
+            *zip(*places, strict=True),
+            color=style.GREY,
+            linewidth=0.8,
+            linestyle=line,
+            label=name or "_sweep",
+        )
+        for member, place in zip(there, places, strict=True):
             look = {"color": member.look["color"], "marker": member.look["marker"]}
-            axes.plot(a, b, markersize=4, linestyle="none", label=f"_{member.variant}", **look)
-            axes.annotate(
-                members.ticks[member.place],
-                (a, b),
-                (3, 3),
-                textcoords="offset points",
-                fontsize=style.SMALL,
-            )
+            axes.plot(*place, markersize=4, linestyle="none", label=f"_{member.variant}", **look)
+            points.append(style.Point(*place, members.ticks[member.place], 2.5))
+    if not points:
+        style.gap(axes, "no variant has been evaluated")
+        return []
     if len(members.groups()) > 1:
-        axes.legend(fontsize=style.SMALL, handlelength=1.6)
-    axes.margins(0.15)
+        # Below: inside it would hide points.
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.38), ncols=2, handlelength=1.6)
+    axes.margins(0.18)
+    return points
 
 
 def _row_name(row: Mapping) -> str:
@@ -202,41 +228,5 @@ def _legends(
         "color": "black",
     }
     handles.append(Line2D([], [], linestyle="none", label="not beaten in both", **ring))
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=5, handletextpad=0.3, columnspacing=1.2
-    )
-
-
-def _name_points(
-    figure: Figure, axes: Axes, points: list[tuple[float, float, float, float, str]]
-) -> None:
-    """Name each point (x, y, whiskers in x and y, name) on the first side that has room."""
-    pixel = figure.dpi / 72
-    taken = []
-    for x, y, dx, dy, _ in points:
-        for across, along, pad in ((0, 0, 3.5), (dx, 0, 0.5), (0, dy, 0.5)):
-            ends = axes.transData.transform([(x - across, y - along), (x + across, y + along)])
-            taken.append(Bbox(ends).padded(pad * pixel))
-    frame = axes.get_window_extent()
-    sides: list[tuple[tuple[int, int], dict[str, Any]]] = [
-        ((5, 0), {"ha": "left", "va": "center"}),
-        ((-5, 0), {"ha": "right", "va": "center"}),
-        ((0, 5), {"ha": "center", "va": "bottom"}),
-        ((0, -5), {"ha": "center", "va": "top"}),
-        ((4, 4), {"ha": "left", "va": "bottom"}),
-        ((4, -4), {"ha": "left", "va": "top"}),
-        ((-4, 4), {"ha": "right", "va": "bottom"}),
-        ((-4, -4), {"ha": "right", "va": "top"}),
-    ]
-    for x, y, _, _, name in points:
-        for offset, anchor in sides:
-            text = axes.annotate(
-                name, (x, y), offset, textcoords="offset points", fontsize=6.5, **anchor
-            )
-            box = text.get_window_extent()
-            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1
-            inside &= frame.y0 <= box.y0 and box.y1 <= frame.y1
-            if inside and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
-                break
-            text.remove()
+    labels = [str(handle.get_label()) for handle in handles]
+    style.legend_of(figure, handles, labels, columns=5, handlelength=1, handletextpad=0.3)

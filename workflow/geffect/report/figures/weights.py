@@ -12,16 +12,17 @@ from geffect.report.weighting import beta, weighted_instances
 
 TITLE = "NPO's weights over the run"
 CAPTION = (
-    "The weight that NPO gives, or would give, to each sample of D_u: the median, and between the "
-    "10% and 90% of the samples the shaded band. In NPO's own panel a fall towards 0 is its early "
-    "stopping; in the others it says how far the samples have been forgotten, in NPO's terms, and "
-    "changes nothing. A wide band means that NPO treats samples differently."
+    "The weight that NPO gives, or would give, to each sample of D_u: the median, and a band from "
+    "the 10% to the 90% quantile of the samples. In NPO's own panel, a fall towards 0 is its "
+    "early stopping. In the other panels the weight takes no part in the run: it says how far the "
+    "samples have been forgotten, in NPO's terms. A wide band means that NPO treats samples "
+    "differently."
 )
 CATEGORY = "Weights"
 READS = ["instances", "training"]
 PER = "split"
 
-COLUMNS = 4
+COLUMNS = 2
 LEAST, GREATEST = 0.1, 0.9
 
 
@@ -33,7 +34,7 @@ def draw(results: Results) -> Figure:
         f"NPO's weight of each sample (β = {beta(results):g}) falls as it is forgotten "
         f"({results.here})"
     )
-    figure = style.new_figure(0.75 + 1.35 * number, title)
+    figure = style.new_figure(0.6 + 1.05 * number, title)
     grid = figure.subplots(number, COLUMNS, sharex=True, sharey=True, squeeze=False)
     rows = weighted_instances(results)
     for axes, objective in zip(grid.flat, objectives, strict=False):
@@ -48,7 +49,7 @@ def draw(results: Results) -> Figure:
     grid[0, 0].set_ylim(-0.05, 2.05)
     labelled = [axes for axes in grid.flat if len(axes.lines) > 1]
     if labelled:
-        style.legend_below(figure, labelled, columns=6)
+        style.legend_below(figure, labelled, columns=4)
     bands = f"Bands: {LEAST:.0%} to {GREATEST:.0%} of the samples, of all seeds together."
     style.note_gaps(figure, [] if rows.empty else results.gaps("instances"), [bands])
     return style.laid_out(figure)

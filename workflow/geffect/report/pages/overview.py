@@ -2,206 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from geffect.names import (
-    CELL,
-    COMPONENTS,
-    NO_REGULARIZER,
-    OBJECTIVE,
-    REFERENCES,
-    RETAIN,
-    TOTAL,
-    UNEXPLAINED,
-)
+from geffect.names import NO_REGULARIZER
+from geffect.report import seeds
 from geffect.report.pages import render
-from geffect.report.statements.verdict import ALL_SPLITS, CHANGE, GEFFECT, number
-
-ROW = CELL[:-1]
-NOTICEABLE = 0.1
-"""Nats per token: a smaller change of a risk is not spoken of."""
-
-
-def answers(main: pd.DataFrame, risk: pd.DataFrame, worst: pd.DataFrame) -> pd.DataFrame:
-    """What every (model, split, objective, regularizer) did, averaged over seeds.
-
-    Args:
-        main: tables/main.csv.
-        risk: rows of `risk.parquet` of all cells, with their keys.
-        worst: as `tokens.most_damaging` returns, of all (model, split).
-
-    Returns:
-        ROW, `status`, `n_seeds`, `change_unlearn`, `es_unlearn`, `change_retain`, `es_retain`,
-        `per_nat` (rise of R_r for each nat of R_u), `layer` and `layer_share` (the component that
-        R_r rose most through, and its share of the attributed change), `from_step` (the first
-        measured step at which R_r has risen by NOTICEABLE nats), `tokens` (a list of texts). What
-        cannot be said is missing.
-    """
-    rows = []
-    for entry in main[~main["objective"].isin(REFERENCES)].to_dict("records"):
-        key = {name: entry[name] for name in ROW}
-        own = _of(risk, key)
-        texts = _of(worst, key)
-        forgotten, harm = entry.get("change_unlearn"), entry.get("change_retain")
-        rows.append(
-            {
-                **key,
-                "status": entry["status"],
-                "n_seeds": entry["n_seeds"],
-                "change_unlearn": forgotten,
-                "es_unlearn": entry.get("es_exact_unlearn"),
-                "change_retain": harm,
-                "es_retain": entry.get("es_exact_retain"),
-                "per_nat": harm / forgotten if forgotten and forgotten >= NOTICEABLE else math.nan,
-                **_where(own),
-                "from_step": _from_step(own),
-                "tokens": texts.groupby("text", sort=False)["share"]
-                .sum()
-                .nlargest(5)
-                .index.tolist()
-                if len(texts)
-                else [],
-            }
-        )
-    columns = [
-        *ROW,
-        "status",
-        "n_seeds",
-        "change_unlearn",
-        "es_unlearn",
-        "change_retain",
-        "es_retain",
-    ]
-    columns += ["per_nat", "layer", "layer_share", "from_step", "tokens"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _of(frame: pd.DataFrame, key: Mapping[str, Any]) -> pd.DataFrame:
-    chosen = pd.Series(True, frame.index)
-    for name, value in key.items():
-        chosen &= frame[name].eq(value)
-    return frame[chosen]
-
-
-def _where(risk: pd.DataFrame) -> dict[str, Any]:
-    rows = risk[risk["dataset"].eq(RETAIN) & risk["component"].isin(COMPONENTS)]
-    sums = rows[rows["term"].ne(UNEXPLAINED)].groupby("component")["predicted_change"].sum()
-    runs = max(1, len(risk[["seed"]].drop_duplicates())) if len(risk) else 1
-    if not len(sums) or not sums.sum() >= NOTICEABLE * runs:
-        return {"layer": None, "layer_share": math.nan}
-    return {"layer": sums.idxmax(), "layer_share": float(sums.max() / sums.sum())}
-
-
-def _from_step(risk: pd.DataFrame) -> float:
-    rows = risk[
-        risk["dataset"].eq(RETAIN) & risk["component"].eq(TOTAL) & risk["term"].eq(OBJECTIVE)
-    ]
-    mean = rows.groupby("step")["measured_change"].mean().sort_index()
-    # What is up to the next measured step stands at a step.
-    risen = mean.cumsum().shift(1)
-    late = risen[risen >= NOTICEABLE]
-    return float(late.index[0]) if len(late) else math.nan
-
-
-def sentences(rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """(question, answer) of one (model, split), from its runs without a regularizer."""
-    plain = rows[rows["regularizer"].eq(NO_REGULARIZER) & rows["status"].eq("ok")]
-    plain = plain.dropna(subset=["change_unlearn", "change_retain"])
-    lines: list[tuple[str, str]] = []
-    if plain.empty:
-        return [("No answers", "no run without a regularizer has finished.")]
-    most, least = (plain.loc[getattr(plain["change_unlearn"], f)()] for f in ("idxmax", "idxmin"))
-    lines.append(
-        (
-            "Which objective forgets?",
-            f"{most['objective']} most: it raises the risk on the forget set by "
-            f"{number(most['change_unlearn'])} nats per token"
-            + _recites(most, "es_unlearn", "D_u")
-            + (
-                f". {least['objective']} least: {number(least['change_unlearn'])} nats"
-                + _recites(least, "es_unlearn", "D_u")
-                if len(plain) > 1
-                else ""
-            )
-            + ".",
-        )
-    )
-    harm = plain.loc[plain["change_retain"].idxmax()]
-    ratios = plain.dropna(subset=["per_nat"])
-    lines.append(
-        (
-            "Which harms retention?",
-            f"{harm['objective']} most: it raises the risk on the retained data by "
-            f"{number(harm['change_retain'])} nats per token"
-            + _recites(harm, "es_retain", "D_r")
-            + (
-                ". For each nat of forgetting, "
-                f"{ratios.loc[ratios['per_nat'].idxmin(), 'objective']} harms least "
-                f"({number(ratios['per_nat'].min())}) and "
-                f"{ratios.loc[ratios['per_nat'].idxmax(), 'objective']} most "
-                f"({number(ratios['per_nat'].max())}); runs stop at different depths, so see the "
-                "statements for comparisons at equal forgetting"
-                if len(ratios) > 1
-                else ""
-            )
-            + ".",
-        )
-    )
-    layered = plain.dropna(subset=["layer"])
-    if len(layered):
-        counts = layered["layer"].value_counts()
-        lines.append(
-            (
-                "In which layers?",
-                f"R_r rises most through {counts.index[0]} in {counts.iloc[0]} of {len(layered)} "
-                f"objectives; for {harm['objective']}, "
-                + (
-                    f"{harm['layer']} makes {harm['layer_share']:.0%} of it."
-                    if pd.notna(harm["layer"])
-                    else "it does not rise."
-                ),
-            )
-        )
-    late = plain.dropna(subset=["from_step"])
-    if len(late):
-        first, last = late["from_step"].min(), late["from_step"].max()
-        names = ", ".join(late.loc[late["from_step"].eq(first), "objective"])
-        unharmed = plain.loc[plain["from_step"].isna(), "objective"]
-        span = f"{first:.0f} for {names}"
-        if first != last:
-            span += f" and at the latest {last:.0f}"
-        lines.append(
-            (
-                "From which step on?",
-                f"The first measured step at which R_r has risen by {NOTICEABLE} nats is {span}"
-                + (f"; never: {', '.join(unharmed)}" if len(unharmed) else "")
-                + ".",
-            )
-        )
-    tokens = ", ".join(f"“{shown(text)}”" for text in harm["tokens"])
-    lines.append(
-        (
-            "Through which tokens?",
-            f"In {harm['objective']}, added up over D_u: {tokens}."
-            if tokens
-            else "not measured (geffect.tokens).",
-        )
-    )
-    return lines
-
-
-def _recites(row: pd.Series, column: str, what: str) -> str:
-    return "" if pd.isna(row[column]) else f", and then recites {row[column]:.0%} of {what}"
-
-
-def shown(text: str) -> str:
-    """A token's text where no word stands beside it."""
-    return text.replace("\n", "⏎").replace(" ", "␣") or "∅"
-
+from geffect.report.pages.answers import MATCHED, NOTICEABLE, Group, name, sentences, shown
+from geffect.report.statements.verdict import ALL_SPLITS, CHANGE, GEFFECT, counted, number
 
 Drawn = tuple[str, str, str]
 """An image: its path relative to the page, its name, and what to look for in it."""
@@ -209,34 +19,40 @@ Drawn = tuple[str, str, str]
 
 def page(
     run: str,
-    rows: pd.DataFrame,
+    places: Mapping[tuple[str, str], Sequence[Group]],
+    setups: Mapping[tuple[str, str], Sequence[tuple[str, str]]],
     statements: pd.DataFrame,
     figures: Mapping[tuple[str, str], Sequence[Drawn]],
     links: Mapping[tuple[str, str], str],
-    files: Sequence[tuple[str, str]],
+    tables: str | None,
     of_run: Sequence[Drawn] = (),
 ) -> str:
     """The page as HTML.
 
     Args:
         run: the run's name.
-        rows: as `answers` returns.
+        places: (model, split) -> as `answers.groups` returns.
+        setups: (model, split) -> as `setup.described` returns.
         statements: tables/statements.csv.
         figures: (model, split) -> its images.
         links: (model, split) -> path of its token page, relative to the page.
-        files: (path relative to the page, what it is).
+        tables: path of the page of tables, relative to the page; None where none is beside it.
         of_run: the images of the whole run.
     """
-    places = []
-    for (model, split), of in rows.groupby(["model", "split"], sort=False):
+    sections = []
+    for (model, split), groups in places.items():
         judged = statements[statements["model"].eq(model) & statements["split"].eq(split)]
         drawn = list(figures.get((model, split), []))
-        places.append(
+        first = groups[0]
+        sections.append(
             {
                 "model": model,
                 "split": split,
-                "answers": sentences(of),
-                "rows": [_shown(row) for row in of.to_dict("records")],
+                "setup": setups.get((model, split), []),
+                "answers": sentences(first),
+                "compared": seeds.said(first.seeds) if first.seeds else None,
+                "groups": [_group(group, of_all=number > 0) for number, group in enumerate(groups)],
+                "matched": _matched(first),
                 "statements": _statements(judged),
                 "key_figures": _chosen(drawn, key=True),
                 "figures": _chosen(drawn, key=False),
@@ -247,14 +63,14 @@ def page(
     return render(
         "overview.html",
         title=f"Results of run {run}",
-        places=places,
+        places=sections,
         everywhere=[
             {"model": model, "statements": _statements(of)}
             for model, of in everywhere.groupby("model", sort=False)
         ],
-        files=files,
+        tables=tables,
         of_run=of_run,
-        one_seed=bool(rows["n_seeds"].le(1).all()),
+        one_seed=all(len(groups[0].seeds) < 2 for groups in places.values()),
         noticeable=NOTICEABLE,
     )
 
@@ -273,21 +89,57 @@ def _chosen(drawn: Sequence[Drawn], key: bool) -> list[Drawn]:
     return sorted(chosen, key=lambda figure: not figure[1].endswith(f"_{NO_REGULARIZER}"))
 
 
-def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+def _group(group: Group, of_all: bool) -> dict[str, Any]:
+    return {
+        "of_all": of_all,
+        "seeds": seeds.said(group.seeds),
+        "rise": None if pd.isna(group.rise) else number(group.rise),
+        "rows": [_shown(row, group) for row in group.rows.to_dict("records")],
+    }
+
+
+def _shown(row: Mapping[str, Any], group: Group) -> dict[str, Any]:
     def text(name: str) -> str:
         return number(float(row[name])) if not pd.isna(row[name]) else "–"
 
-    layer = "–" if pd.isna(row["layer"]) else f"{row['layer']} ({row['layer_share']:.0%})"
-    numeric = ("change_unlearn", "change_retain", "per_nat", "from_step")
+    layer = "–"
+    if row["most"]:
+        layer = f"{row['most'].replace('.', ' ')} ({row['share']:.0%})"
+        if row["reaches"]:
+            layer += f", moves layers {row['reaches']} only"
+    numeric = ("change_unlearn", "change_retain", "at_equal", "from_step")
     shares = ("es_unlearn", "es_retain")
+    run = row["objective"], row["regularizer"]
     return {
         "name": row["objective"],
         "regularizer": row["regularizer"],
         "status": row["status"],
+        "seeds": ", ".join(str(seed) for seed in row["seeds"]) or "–",
+        "others": bool(row["seeds"]) and not set(group.seeds) <= set(row["seeds"]),
         **{name: text(name) for name in numeric},
         **{name: "–" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in shares},
         "layer": layer,
-        "tokens": [shown(token) for token in row["tokens"]],
+        "tokens": [shown(token) for token in group.tokens.get(run, [])],
+    }
+
+
+def _matched(group: Group) -> dict[str, Any] | None:
+    """The short form of the table at matched retention; None where it was not asked for."""
+    if group.matched is None:
+        return None
+    return {
+        "share": f"{group.es_retain:.0%}",
+        "seeds": seeds.said(group.seeds),
+        "rows": [
+            {
+                "name": name((row["objective"], row["regularizer"])),
+                **{
+                    column: "–" if pd.isna(row[column]) else f"{row[column]:.2f}"
+                    for column in ("a", *MATCHED)
+                },
+            }
+            for row in group.matched.to_dict("records")
+        ],
     }
 
 
@@ -300,13 +152,11 @@ def _interval(row: Mapping[str, Any]) -> str:
 def _statements(rows: pd.DataFrame) -> list[dict[str, Any]]:
     found = []
     for statement, of in rows.groupby("statement"):
-        verdicts = of.groupby("by")["verdict"].first()
         found.append(
             {
                 "number": int(statement),
                 "name": of["name"].iloc[0],
-                "geffect": verdicts[GEFFECT],
-                "change": verdicts[CHANGE],
+                "badges": {by: _badge(of[of["by"].eq(by)]) for by in (GEFFECT, CHANGE)},
                 "parts": [
                     {
                         "part": "" if pd.isna(row["part"]) else row["part"],
@@ -321,3 +171,7 @@ def _statements(rows: pd.DataFrame) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _badge(rows: pd.DataFrame) -> dict[str, str]:
+    return {"verdict": rows["verdict"].iloc[0], "text": counted(rows["part_verdict"].tolist())}

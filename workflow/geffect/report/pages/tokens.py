@@ -183,16 +183,19 @@ def most_damaging(
 
     Returns:
         CELL, `text`, `times` (occurrences in D_u), `share` (of the sum of all negative weight ×
-        e_retain at a measured step, the mean over the steps; without weights, of e_retain),
-        `number` rows a cell, by share. Cells without tokens have none.
+        e_retain at a measured step, the mean over the steps), `first_step` and `last_step` (of
+        these), `number` rows a cell, by share. Cells without tokens have none, nor have those
+        whose objective gives tokens no weight: their e_retain is not what the objective does.
     """
+    columns = [*CELL, "text", "times", "share", "first_step", "last_step"]
     found = []
     for cell in cells:
         if cell.tokens is None:
             continue
         tokens = _answers(cell)
-        weight = tokens.get("weight", 1.0)
-        damage = -(tokens["e_retain"] * weight).clip(upper=0)
+        if "weight" not in tokens:
+            continue
+        damage = -(tokens["e_retain"] * tokens["weight"]).clip(upper=0)
         shares = damage / damage.groupby(tokens["step"]).transform("sum")
         steps = tokens["step"].nunique()
         of = shares.groupby(tokens["id"])
@@ -200,8 +203,9 @@ def most_damaging(
         table = table[table["share"] > 0].nlargest(number, "share").reset_index()
         texts = [decode([token]) for token in table["id"]]
         key = {name: cell.key[name] for name in CELL}
-        found.append(table.assign(**key, text=texts)[[*CELL, "text", "times", "share"]])
-    columns = [*CELL, "text", "times", "share"]
+        first, last = (int(getattr(tokens["step"], end)()) for end in ("min", "max"))
+        table = table.assign(**key, text=texts, first_step=first, last_step=last)
+        found.append(table[columns])
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 

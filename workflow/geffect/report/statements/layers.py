@@ -83,9 +83,13 @@ def _ratios(
             median_over(ratios, "").value,
             facts={
                 **{f"blocks in {third}": len(names) for third, names in members.items()},
-                "runs per seed (by data set)": len(ratios),
-                "of which shallow is the most affected in": sum(r > 1 for _, r in ratios),
-                **({f"objectives not counted ({by_construction})": len(left_out)} if left_out else {}),
+                "compared for each seed (runs × data sets)": len(ratios),
+                "shallow comes first in": sum(r > 1 for _, r in ratios),
+                **(
+                    {f"objectives not counted ({by_construction})": len(left_out)}
+                    if left_out
+                    else {}
+                ),
             },
         )
         for seed, ratios in found.items()

@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from geffect.report.statements.verdict import ALL_SPLITS, CHANGE, GEFFECT, number
+from geffect.report.statements.verdict import ALL_SPLITS, CHANGE, GEFFECT, counted, number
 
 HEADING = {GEFFECT: "by G-effects", CHANGE: "by the attributed change of risk"}
 
@@ -19,6 +19,12 @@ def measured(row: pd.Series) -> str:
     if not math.isnan(row["low"]):
         text += f" [{number(row['low'])}, {number(row['high'])}] over {row['interval']}"
     return f"{text} (wanted: {row['wanted']})"
+
+
+def _verdict(rows: pd.DataFrame) -> str:
+    """The verdict on a statement, and of several parts how many hold."""
+    verdict, parts = rows["verdict"].iloc[0], rows["part_verdict"].tolist()
+    return verdict if len(parts) < 2 else f"{verdict} ({counted(parts)})"
 
 
 def markdown(table: pd.DataFrame, caption: str) -> str:
@@ -34,9 +40,8 @@ def markdown(table: pd.DataFrame, caption: str) -> str:
         lines += ["| | statement | by G-effects | by the attributed change of risk |"]
         lines += ["|--:|---|---|---|"]
         for statement, of in rows.groupby("statement"):
-            verdicts = of.groupby("by")["verdict"].first()
-            name = of["name"].iloc[0]
-            lines.append(f"| {statement} | {name} | {verdicts[GEFFECT]} | {verdicts[CHANGE]} |")
+            verdicts = [_verdict(of[of["by"].eq(by)]) for by in (GEFFECT, CHANGE)]
+            lines.append(f"| {statement} | {of['name'].iloc[0]} | {' | '.join(verdicts)} |")
         lines.append("")
         for row in rows.to_dict("records"):
             place = f"{row['statement']}{row['part']}, {HEADING[row['by']]}"

@@ -24,6 +24,7 @@ from geffect.names import (
     UNLEARN,
 )
 from geffect.report import blocks
+from geffect.report.registry import stands_for
 from geffect.report.statements.verdict import CannotTell
 
 RISE = 0.1
@@ -142,7 +143,7 @@ class Runs:
         names = self.of_family(family)
         if not names:
             raise CannotTell(f"no run of {family} without a regularizer is in the grid")
-        return family if family in names else names[0]
+        return stands_for(family, names)
 
     def seeds(self, *runs: tuple[str, str]) -> list[int]:
         """The seeds for which all of some (objective, regularizer) have finished and finite runs.

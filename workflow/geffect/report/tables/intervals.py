@@ -9,8 +9,8 @@ from geffect.report.tables import main
 TITLE = "95% intervals"
 CAPTION = (
     "95% intervals of the main table: over seeds (Student's t) where there are several, else over "
-    "evaluated rows (bootstrap). The latter leave out what another seed would change, so they are "
-    "too narrow to compare objectives by."
+    "evaluated rows (bootstrap). The latter do not cover what another seed would change, so they "
+    "are too narrow for comparing objectives."
 )
 CATEGORY = "Results"
 READS = ["metrics", "geffect", "risk", "training"]

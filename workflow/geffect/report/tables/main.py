@@ -13,8 +13,9 @@ from geffect.report.writing import Column
 TITLE = "Unlearning and retention"
 CAPTION = (
     "Unlearning and retention. Bold: the best of a model and split; italic (underlined in LaTeX): "
-    "the second best; reference models aside. Objectives stop at different depths of forgetting, "
-    "so look at both sides of a row. 95% intervals: tables/intervals."
+    "the second best; reference models aside, and rows with fewer seeds than others, which cannot "
+    "be ranked with them. Objectives stop at different depths of forgetting, so look at both sides "
+    "of a row. 95% intervals: tables/intervals."
 )
 CATEGORY = "Results"
 READS = ["metrics", "geffect", "risk", "training"]

@@ -14,9 +14,10 @@ from geffect.report.writing import Column
 
 TITLE = "Unlearning at matched retention"
 CAPTION = (
-    "At matched retention: the largest change that keeps ES exact on retained rows at the share of "
-    "the original's that the configuration asks for. Here objectives can be compared, as far as "
-    "unlearning goes: they retain alike. a: share of the original model."
+    "At matched retention: every run is mixed with the original model, just so far that ES exact "
+    "on retained rows keeps the share of the original's that the configuration asks for. All "
+    "retain alike then, so objectives can be compared by what they forget. Rows with fewer seeds "
+    "than others are not ranked. a: the share of the original model."
 )
 CATEGORY = "Results"
 READS = ["matched", "metrics", "training", "records"]

@@ -1,0 +1,441 @@
+"""What the runs of one (model, split) did, in numbers and in sentences, fit to be compared.
+
+Runs are compared by the seeds that they share, at matched retention or at an equal rise of R_u;
+layers by block; tokens by objectives that have weights of tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from geffect.names import (
+    CELL,
+    COMPONENTS,
+    NO_REGULARIZER,
+    OBJECTIVE,
+    REFERENCES,
+    RETAIN,
+    THIRDS,
+    TOTAL,
+    UNEXPLAINED,
+    UNLEARN,
+)
+from geffect.report import blocks, seeds
+from geffect.report.statements.runs import Curve
+from geffect.report.statements.verdict import CannotTell, number
+
+RUN = ["objective", "regularizer"]
+NOTICEABLE = 0.1
+"""Nats per token: a smaller change of a risk is not spoken of."""
+STRENGTHS = {"es_unlearn": ("es_exact", UNLEARN), "es_retain": ("es_exact", RETAIN)}
+MATCHED = STRENGTHS | {"mu": ("mu", "all")}
+NUMBERS = ["change_unlearn", "es_unlearn", "change_retain", "es_retain", "at_equal"]
+COLUMNS = [*RUN, "status", "seeds", *NUMBERS, "most", "share", "reaches", "from_step"]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the answers are read from, of one (model, split).
+
+    Attributes:
+        main: tables/main.csv.
+        metrics: tables/metrics.csv.
+        geffect: tables/geffect.csv.
+        risk: `risk.parquet` of all cells, with their keys.
+        tokens: as `tokens.most_damaging` returns.
+        base: the variant that stands for each objective.
+        matched: `matched.parquet` of all cells, with their keys; None where it was not asked for.
+        shares: tables/matched_trace.csv.
+        es_retain: the share of ES on D_r at which retention is matched.
+    """
+
+    main: pd.DataFrame
+    metrics: pd.DataFrame
+    geffect: pd.DataFrame
+    risk: pd.DataFrame
+    tokens: pd.DataFrame
+    base: Sequence[str]
+    matched: pd.DataFrame | None = None
+    shares: pd.DataFrame | None = None
+    es_retain: float = math.nan
+
+    def at(self, model: str, split: str, base: Sequence[str]) -> Tables:
+        """The rows of one (model, split)."""
+
+        def here(frame: pd.DataFrame | None) -> pd.DataFrame | None:
+            if frame is None or frame.empty:
+                return frame
+            return frame[frame["model"].eq(model) & frame["split"].eq(split)]
+
+        names = ("main", "metrics", "geffect", "risk", "tokens", "matched", "shares")
+        frames: dict[str, Any] = {name: here(getattr(self, name)) for name in names}
+        return Tables(**frames, base=base, es_retain=self.es_retain)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that are compared with one another.
+
+    Attributes:
+        seeds: by which they are compared.
+        rise: nats by which R_u has risen where `at_equal` of `rows` is read; NaN without one.
+        rows: COLUMNS: `seeds` with which the run finished; changes of risk over the run (nats) and
+            extraction strength after it, means over the group's seeds; `at_equal`, the change of
+            R_r where R_u has risen by `rise`; `most`, the block (or embed, lm) that R_r rose most
+            through, with its `share` of the rise; `reaches`, the blocks that the objective moves
+            where it leaves others as they are by construction; `from_step`, the first measured
+            step at which R_r has risen by NOTICEABLE nats. What cannot be said is missing, or an
+            empty text.
+        thirds: (objective, regularizer) -> component -> share of the rise of R_r, of those in
+            which R_r rose noticeably.
+        blocks: third -> number of its blocks.
+        tokens: (objective, regularizer) -> the texts that damage retention most.
+        steps: the first and last step that `tokens` are the mean of.
+        matched: RUN, `a`, the metrics MATCHED, at matched retention; by ES on D_u. None where it
+            was not asked for.
+    """
+
+    seeds: list[int]
+    rise: float
+    rows: pd.DataFrame
+    thirds: Mapping[tuple[str, str], pd.Series]
+    blocks: Mapping[str, int]
+    tokens: Mapping[tuple[str, str], list[str]] = field(default_factory=dict)
+    steps: tuple[int, int] = (0, 0)
+    matched: pd.DataFrame | None = None
+    es_retain: float = math.nan
+
+
+def groups(tables: Tables) -> list[Group]:
+    """The variants that stand for their objectives; then, where there are further ones, all."""
+    main = tables.main[~tables.main["objective"].isin(REFERENCES)]
+    base = main[main["objective"].isin(tables.base)]
+    found = [base] if len(base) else []
+    return [_group(tables, rows) for rows in (*found, *([main] if len(base) < len(main) else []))]
+
+
+def _group(tables: Tables, main: pd.DataFrame) -> Group:
+    runs = list(main[RUN].itertuples(index=False, name=None))
+    status = dict(zip(runs, main["status"], strict=True))
+    strengths = _wide(tables.metrics, STRENGTHS)
+    done = {run: _seeds(strengths, run) for run in runs}
+    common, compared = seeds.comparable({run: done[run] for run in runs if done[run]})
+    risk = tables.risk[tables.risk["seed"].isin(common)] if len(tables.risk) else tables.risk
+    risk = risk[[run in compared for run in risk[RUN].itertuples(index=False, name=None)]]
+    curves = {run: _curves(risk, run) for run in compared}
+    rise = _common_rise([curves[run] for run in compared if run[1] == NO_REGULARIZER])
+    rows, thirds = [], {}
+    members = blocks.by_third(tables.risk["component"]) if len(tables.risk) else {}
+    for run in runs:
+        row: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan)
+        row |= dict(zip(RUN, run, strict=True)) | {"status": status[run], "seeds": done[run]}
+        row |= {"most": "", "reaches": ""}
+        if run in compared:
+            mine = _of(strengths, run)
+            row |= mine[mine["seed"].isin(common)][list(STRENGTHS)].mean().to_dict()
+            row |= _ends(curves[run]) | {"at_equal": _at(curves[run], rise)}
+            own = _of(risk, run)
+            row |= {"from_step": _from_step(own), "reaches": _reaches(tables.geffect, run)}
+            shares = _shares(own)
+            if shares is not None:
+                single = shares[["embed", *blocks.in_order(shares.index), "lm"]]
+                thirds[run] = shares[list(COMPONENTS)]
+                row |= {"most": single.idxmax(), "share": float(single.max())}
+        rows.append(row)
+    mine = tables.tokens
+    mine = mine[mine["seed"].isin(common)] if len(mine) else mine
+    return Group(
+        common,
+        rise,
+        pd.DataFrame(rows, columns=COLUMNS),
+        thirds,
+        {third: len(names) for third, names in members.items()},
+        {run: found for run in compared if (found := _texts(mine, run))},
+        (int(mine["first_step"].min()), int(mine["last_step"].max())) if len(mine) else (0, 0),
+        _matched(tables, compared, common),
+        tables.es_retain,
+    )
+
+
+def _of(frame: pd.DataFrame, run: tuple[str, str]) -> pd.DataFrame:
+    if frame.empty:
+        return frame
+    return frame[frame["objective"].eq(run[0]) & frame["regularizer"].eq(run[1])]
+
+
+def _wide(metrics: pd.DataFrame, names: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
+    """RUN, `seed` and a column per name, of the cells with finite numbers."""
+    if metrics.empty:
+        return pd.DataFrame(columns=[*RUN, "seed", *names])
+    wide = metrics.pivot(index=[*RUN, "seed"], columns=["metric", "dataset"], values="value")
+    wide = wide.reindex(columns=pd.MultiIndex.from_tuples(names.values()))
+    wide = wide.set_axis(list(names), axis=1).astype("float64").reset_index()
+    return wide[np.isfinite(wide[list(STRENGTHS)]).all(axis=1)]
+
+
+def _seeds(strengths: pd.DataFrame, run: tuple[str, str]) -> list[int]:
+    return sorted(int(seed) for seed in _of(strengths, run)["seed"])
+
+
+def _curves(risk: pd.DataFrame, run: tuple[str, str]) -> list[Curve]:
+    """The measured changes of both risks along a run, one for every seed."""
+    rows = _of(risk, run)
+    found = []
+    rows = rows[rows["component"].eq(TOTAL) & rows["term"].eq(OBJECTIVE)] if len(rows) else rows
+    for _, mine in rows.groupby("seed") if len(rows) else ():
+        wide = mine.pivot(index="step", columns="dataset", values="measured_change").sort_index()
+        sums = wide.iloc[:-1].cumsum(skipna=False).to_numpy().reshape(-1, wide.shape[1])
+        sums = np.vstack([np.zeros(wide.shape[1]), sums])
+        by = dict(zip(wide.columns, sums.T, strict=True))
+        steps = wide.index.to_numpy()
+        found.append(Curve(steps, by[UNLEARN], by[RETAIN], np.full(len(steps), math.nan)))
+    return found
+
+
+def _ends(curves: Sequence[Curve]) -> dict[str, float]:
+    if not curves:
+        return {}
+    return {
+        "change_unlearn": float(np.mean([curve.unlearn[-1] for curve in curves])),
+        "change_retain": float(np.mean([curve.retain[-1] for curve in curves])),
+    }
+
+
+def _common_rise(runs: Sequence[Sequence[Curve]]) -> float:
+    """The greatest rise of R_u that all runs reach, but for those that hardly forget."""
+    reached = [min(curve.rise for curve in curves) for curves in runs if curves]
+    reached = [rise for rise in reached if rise >= NOTICEABLE]
+    return min(reached) if len(reached) > 1 else math.nan
+
+
+def _at(curves: Sequence[Curve], rise: float) -> float:
+    if math.isnan(rise) or not curves or min(curve.rise for curve in curves) < rise:
+        return math.nan
+    try:
+        return float(np.mean([curve.harm_at(rise)[0] for curve in curves]))
+    except CannotTell:
+        return math.nan
+
+
+def _shares(risk: pd.DataFrame) -> pd.Series | None:
+    """Component -> its share of the attributed rise of R_r; None where that is hardly any."""
+    rows = risk[risk["dataset"].eq(RETAIN) & risk["term"].ne(UNEXPLAINED)] if len(risk) else risk
+    if rows.empty:
+        return None
+    sums = rows[rows["component"].ne(TOTAL)].groupby("component")["predicted_change"].sum()
+    whole = sums.reindex(COMPONENTS).sum()
+    return sums / whole if whole >= NOTICEABLE * rows["seed"].nunique() else None
+
+
+def _reaches(geffect: pd.DataFrame, run: tuple[str, str]) -> str:
+    """The layers that an objective moves, where it leaves others as they are by construction; ""
+    where it moves all.
+    """
+    rows = _of(geffect, run)
+    rows = rows[rows["term"].eq(OBJECTIVE)] if len(rows) else rows
+    if rows.empty:
+        return ""
+    wide = rows.pivot(index=["seed", "dataset"], columns="component", values="cumulated")
+    names, zero = blocks.in_order(wide.columns), blocks.untouched(wide)
+    if not zero or not names:
+        return ""
+    numbers = [blocks.number(name) for name in names if name not in zero]
+    return f"{numbers[0]}–{numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
+
+
+def _from_step(risk: pd.DataFrame) -> float:
+    if risk.empty:
+        return math.nan
+    chosen = risk["component"].eq(TOTAL) & risk["term"].eq(OBJECTIVE)
+    rows = risk[chosen & risk["dataset"].eq(RETAIN)]
+    mean = rows.groupby("step")["measured_change"].mean().sort_index()
+    # What is up to the next measured step stands at a step.
+    risen = mean.cumsum().shift(1)
+    late = risen[risen >= NOTICEABLE]
+    return float(late.index[0]) if len(late) else math.nan
+
+
+def _texts(tokens: pd.DataFrame, run: tuple[str, str]) -> list[str]:
+    mine = _of(tokens, run)
+    if mine.empty:
+        return []
+    return mine.groupby("text", sort=False)["share"].sum().nlargest(5).index.tolist()
+
+
+def _matched(
+    tables: Tables, compared: Sequence[tuple[str, str]], common: Sequence[int]
+) -> pd.DataFrame | None:
+    if tables.matched is None or tables.shares is None:
+        return None
+    values = _wide(tables.matched, MATCHED)
+    chosen = tables.shares[tables.shares["chosen"].eq(True)].drop_duplicates(CELL)
+    rows = values.merge(chosen[[*RUN, "seed", "a"]], on=[*RUN, "seed"])
+    rows = rows[rows["seed"].isin(common)]
+    rows = rows[[run in compared for run in rows[RUN].itertuples(index=False, name=None)]]
+    counts = rows.groupby(RUN, sort=False)["seed"].transform("size")
+    whole = rows[counts.eq(len(common))]
+    means = whole.groupby(RUN, sort=False)[["a", *MATCHED]].mean().reset_index()
+    return means.sort_values("es_unlearn", kind="stable").reset_index(drop=True)
+
+
+# --- Sentences.
+
+
+def name(run: tuple[str, str]) -> str:
+    """An objective and its regularizer, as the pages write them."""
+    return run[0] if run[1] == NO_REGULARIZER else f"{run[0]}+{run[1]}"
+
+
+def sentences(group: Group) -> list[tuple[str, str]]:
+    """(question, answer) of one group; all but the first are of runs without a regularizer."""
+    rows = group.rows
+    plain = rows[rows["regularizer"].eq(NO_REGULARIZER)].dropna(
+        subset=["change_unlearn", "change_retain"]
+    )
+    if plain.empty:
+        return [("No answers", "No run without a regularizer has finished.")]
+    harm = plain.loc[plain["change_retain"].idxmax()]
+    found = [
+        ("Which objective forgets?", [*_best(group), _furthest(plain)]),
+        ("Which harms retention?", _harms(group, plain, harm)),
+        ("In which layers?", _layers(group, plain, harm)),
+        ("From which step on?", _steps(plain)),
+        ("Through which tokens?", _tokens(group, plain, harm)),
+    ]
+    return [(question, " ".join(lines)) for question, lines in found if lines]
+
+
+def _best(group: Group) -> list[str]:
+    table = group.matched
+    if table is None or table.empty:
+        return []
+    runs = list(table[RUN].itertuples(index=False, name=None))
+    first = f"{name(runs[0])} recites least of D_u ({table['es_unlearn'].iloc[0]:.0%})"
+    last = f"{name(runs[-1])} most ({table['es_unlearn'].iloc[-1]:.0%})"
+    where = f"At matched retention ({group.es_retain:.0%} of the original's ES on D_r)"
+    return [f"{where}, {first}{f' and {last}' if len(runs) > 1 else ''}."]
+
+
+def _furthest(plain: pd.DataFrame) -> str:
+    most, least = (plain.loc[getattr(plain["change_unlearn"], f)()] for f in ("idxmax", "idxmin"))
+    said = f"By its last step, {most['objective']} has raised R_u most, by {_nats(most)}"
+    said += _recites(most, "es_unlearn", "D_u")
+    if len(plain) > 1:
+        said += f"; {least['objective']} least, by {_nats(least)}"
+        said += _recites(least, "es_unlearn", "D_u")
+        said += ". Runs stop at different depths of forgetting, so last steps rank nothing"
+    return f"{said}."
+
+
+def _nats(row: pd.Series, column: str = "change_unlearn") -> str:
+    return f"{number(row[column])} nats per token"
+
+
+def _recites(row: pd.Series, column: str, what: str) -> str:
+    return "" if pd.isna(row[column]) else f", and recites {row[column]:.0%} of {what}"
+
+
+def _harms(group: Group, plain: pd.DataFrame, harm: pd.Series) -> list[str]:
+    lines = []
+    equal = plain.dropna(subset=["at_equal"]).sort_values("at_equal", kind="stable")
+    if len(equal) > 1:
+        low, high = equal.iloc[0], equal.iloc[-1]
+        lines.append(
+            f"Where R_u has risen by {number(group.rise)} nats, {low['objective']} has changed R_r "
+            f"least ({_signed(low['at_equal'])}) and {high['objective']} most "
+            f"({_signed(high['at_equal'])})."
+        )
+        rest = plain[plain["at_equal"].isna()]["objective"].tolist()
+        if rest:
+            lines.append(
+                f"Not compared: {', '.join(rest)} (R_u rises less, or passes this height before "
+                "the second measured step)."
+            )
+    said = f"By its last step, {harm['objective']} has raised R_r most, by "
+    said += _nats(harm, "change_retain") + _recites(harm, "es_retain", "D_r")
+    if not harm["change_retain"] >= NOTICEABLE:
+        said = f"No run has raised R_r by {NOTICEABLE} nats"
+    return [*lines, f"{said}."]
+
+
+def _signed(value: float) -> str:
+    return number(value) if value < 0 else f"+{number(value)}"
+
+
+def _layers(group: Group, plain: pd.DataFrame, harm: pd.Series) -> list[str]:
+    reach = dict(zip(plain["objective"], plain["reaches"], strict=True))
+    shares = {
+        objective: of
+        for (objective, regularizer), of in group.thirds.items()
+        if regularizer == NO_REGULARIZER
+    }
+    lines = []
+    counts = pd.Series(group.blocks)
+    whole = {objective: of for objective, of in shares.items() if not reach.get(objective)}
+    if whole and len(counts) and counts.gt(0).all():
+        per_block = [(of[list(THIRDS)] / counts).idxmax() for of in whole.values()]
+        first = max(THIRDS, key=per_block.count)
+        lines.append(
+            f"Per block, R_r rises most in the {first} third in {per_block.count(first)} of "
+            f"{len(whole)} objectives (shallow, middle and deep have "
+            f"{', '.join(str(n) for n in counts)} blocks)."
+        )
+    if harm["objective"] in shares:
+        of = shares[harm["objective"]]
+        parts = []
+        for component, share in of.items():
+            blocks_here = group.blocks.get(str(component), 0)
+            each = f" ({share / blocks_here:.0%} a block)" if blocks_here > 1 else ""
+            parts.append(f"{component} {share:.0%}{each}")
+        lines.append(f"In {harm['objective']}: {', '.join(parts)}.".replace("-", "−"))
+    left = [f"{o} (layers {r})" for o, r in reach.items() if r and o in shares]
+    if left:
+        lines.append(
+            f"Not counted: {', '.join(left)}, which cannot change the layers above by construction."
+        )
+    return lines
+
+
+def _steps(plain: pd.DataFrame) -> list[str]:
+    late = plain.dropna(subset=["from_step"])
+    if late.empty:
+        return [f"R_r never rises by {NOTICEABLE} nats."]
+    first, last = late["from_step"].min(), late["from_step"].max()
+    names = ", ".join(late.loc[late["from_step"].eq(first), "objective"])
+    said = f"R_r has risen by {NOTICEABLE} nats first at step {first:.0f} ({names})"
+    if first != last:
+        names = ", ".join(late.loc[late["from_step"].eq(last), "objective"])
+        said += f" and last at step {last:.0f} ({names})"
+    unharmed = plain.loc[plain["from_step"].isna(), "objective"]
+    if len(unharmed):
+        said += f"; it never does in {', '.join(unharmed)}"
+    return [f"{said}. Only measured steps are looked at."]
+
+
+def _tokens(group: Group, plain: pd.DataFrame, harm: pd.Series) -> list[str]:
+    runs = [(objective, NO_REGULARIZER) for objective in plain["objective"]]
+    weighted = plain[[bool(group.tokens.get(run)) for run in runs]]
+    if weighted.empty:
+        return ["Not measured (geffect.tokens), or no objective here weighs tokens of the answers."]
+    chosen = weighted.loc[weighted["change_retain"].idxmax()]
+    texts = group.tokens[chosen["objective"], NO_REGULARIZER]
+    first, last = group.steps
+    lines = [
+        f"In {chosen['objective']} ({seeds.said(group.seeds)}, the mean over the measured steps "
+        f"{first} to {last}), by weight × e_retain added up over D_u: "
+        f"{', '.join(f'“{shown(text)}”' for text in texts)}."
+    ]
+    if chosen["objective"] != harm["objective"]:
+        lines.append(f"{harm['objective']}, which harms most, has no weights of answer tokens.")
+    return lines
+
+
+def shown(text: str) -> str:
+    """A token's text where no word stands beside it."""
+    return text.replace("\n", "⏎").replace(" ", "␣") or "∅"
