@@ -87,7 +87,10 @@ def test_names_overlap_neither_one_another_nor_a_marker_nor_a_legend(rng):
     legends += [a.get_legend().get_window_extent(renderer) for a in panels if a.get_legend()]
     assert len(legends) >= 2
     for axes in panels:
-        boxes = [Text.get_window_extent(text, renderer) for text in axes.texts]
+        boxes = []
+        for text in axes.texts:
+            text.update_positions(renderer)
+            boxes.append(Text.get_window_extent(text, renderer))  # without the line to its point
         markers = [
             Bbox([place, place]).padded(line.get_markersize() / 2 * figure.dpi / 72 - 1)
             for line in axes.lines

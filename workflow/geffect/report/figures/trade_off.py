@@ -193,7 +193,7 @@ def _sweep(axes: Axes, metrics: pd.DataFrame, members: Family) -> list[style.Poi
         return []
     if len(members.groups()) > 1:
         # Below: inside it would hide points.
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.38), ncols=2, handlelength=1.6)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2, handlelength=1.6)
     axes.margins(0.18)
     return points
 
