@@ -82,7 +82,7 @@ def results_of(run: Path, cells: Sequence[dict[str, Any]]) -> Results:
     )
 
 
-def drawn_with(run: Path) -> dict[str, int]:
+def drawn_with(run: Path) -> dict[str, Any]:
     """The settings of bootstraps with which a run has drawn its figures, if it has."""
     record = run / "run_figures/record.json"
     settings = files.read_json(record)["settings"] if record.is_file() else {}

@@ -9,6 +9,7 @@ import pytest
 from geffect.names import COMPONENTS, RETAIN, UNLEARN, thirds
 from geffect.report.pages import overview, tables
 from geffect.report.pages.answers import Tables, groups, sentences
+from geffect.report.statements.verdict import counted
 
 STEPS = [0, 10, 20, 30]
 KEY = {"model": "m", "split": "s"}
@@ -207,6 +208,13 @@ def test_a_run_that_lacks_a_seed_is_compared_by_the_others(rng):
     assert "<td>4 (not compared)</td>" in alone.page()
 
 
+def test_variants_with_the_same_seeds_stand_in_one_table():
+    place = Place().run("ga", seeds=(1, 2)).run("ga_b", seeds=(1, 2), unlearn=[9] * 3)
+    page = place.page(base=["ga"])
+    assert page.count('aria-label="Every run"') == 1 and "All variants" not in page
+    assert "<td>ga_b</td>" in page and "ga has raised R_u most" in page
+
+
 def test_seeds_are_averaged_before_a_step_is_named():
     place = Place().run("ga", retain=[[0.19, 0, 1], [-0.1, 0, 1]], seeds=(1, 2))
     assert place.groups()[0].rows["from_step"].tolist() == [30]
@@ -301,6 +309,8 @@ def test_a_badge_of_several_parts_counts_them():
     page = Place().run("ga").page(statements=pd.DataFrame(rows))
     badge = '<span class="verdict does-not-hold" title="does not hold">'
     assert page.count(f"{badge}1 of 3 hold, 1 cannot be told</span>") == 2
+    assert counted(["cannot be told"] * 3) == counted(["cannot be told"]) == "cannot be told"
+    assert counted(["holds"] * 2) == "2 of 2 hold" and counted(["holds"]) == "holds"
 
 
 def test_a_long_table_is_cut_and_says_so(monkeypatch):

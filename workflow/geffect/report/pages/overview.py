@@ -44,6 +44,8 @@ def page(
         judged = statements[statements["model"].eq(model) & statements["split"].eq(split)]
         drawn = list(figures.get((model, split), []))
         first = groups[0]
+        # By the same seeds, all variants can stand in one table.
+        kept = groups[-1:] if groups[-1].seeds == first.seeds else groups
         sections.append(
             {
                 "model": model,
@@ -51,7 +53,7 @@ def page(
                 "setup": setups.get((model, split), []),
                 "answers": sentences(first),
                 "compared": seeds.said(first.seeds) if first.seeds else None,
-                "groups": [_group(group, of_all=number > 0) for number, group in enumerate(groups)],
+                "groups": [_group(group, of_all=number > 0) for number, group in enumerate(kept)],
                 "matched": _matched(first),
                 "statements": _statements(judged),
                 "key_figures": _chosen(drawn, key=True),

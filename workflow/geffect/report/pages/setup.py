@@ -10,6 +10,7 @@ from typing import Any
 
 from geffect.errors import DamagedError
 from geffect.names import NO_REGULARIZER
+from geffect.report import seeds
 from geffect.report.symbols import text, written
 
 LENGTH = 8
@@ -68,9 +69,9 @@ def described(
         ("Data", _data(settings, unlearn_rows, retain_rows)),
     ]
     if settings:
-        seeds = dict.fromkeys(str(cell["seed"]) for cell, _ in records)
+        used = sorted({int(cell["seed"]) for cell, _ in records})
         found += [
-            ("Runs", f"{len(records)}, with seeds {', '.join(seeds)}"),
+            ("Runs", f"{len(records)}, with {seeds.said(used)}"),
             ("Unlearning", _training(settings, updates)),
             ("Objectives", _variants(records, "objective")),
         ]
@@ -111,8 +112,8 @@ def _training(settings: Sequence[Mapping], updates: int | None) -> str:
         *([f"{updates} updates"] if updates else []),
         f"batches of {_each(t['batch_size'] for t in of)}",
         f"AdamW with learning rate {_each(t['learning_rate'] for t in of)}",
-        f"{_each(t['schedule'] for t in of)} schedule after "
-        f"{_each(t['warmup_epochs'] for t in of)} epochs of warm-up",
+        f"warm-up over epochs: {_each(t['warmup_epochs'] for t in of)}",
+        f"then a schedule that is {_each(t['schedule'] for t in of)}",
         f"weight decay {_each(t['weight_decay'] for t in of)}",
         f"measured every {_each(s['checkpoint_every'] for s in settings)} updates",
     ]

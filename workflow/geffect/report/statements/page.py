@@ -24,7 +24,8 @@ def measured(row: pd.Series) -> str:
 def _verdict(rows: pd.DataFrame) -> str:
     """The verdict on a statement, and of several parts how many hold."""
     verdict, parts = rows["verdict"].iloc[0], rows["part_verdict"].tolist()
-    return verdict if len(parts) < 2 else f"{verdict} ({counted(parts)})"
+    said = counted(parts)
+    return verdict if said == verdict else f"{verdict} ({said})"
 
 
 def markdown(table: pd.DataFrame, caption: str) -> str:

@@ -206,7 +206,7 @@ def together(verdicts: Sequence[str]) -> str:
 
 def counted(verdicts: Sequence[str]) -> str:
     """The verdict on a statement, for readers: of several parts, how many of them hold."""
-    if len(verdicts) < 2:
+    if len(verdicts) < 2 or set(verdicts) == {OPEN}:
         return together(verdicts)
     said = f"{list(verdicts).count(HOLDS)} of {len(verdicts)} hold"
     undecided = list(verdicts).count(OPEN)
