@@ -137,11 +137,39 @@ def test_missing_and_diverged_cells_are_named_and_the_others_drawn(name, gappy):
     assert "ga+none seed 2 is missing" in shown
     assert "ga+none seed 1 diverged at step 5" in shown
     assert any(axes.lines or axes.collections for axes in figure.get_axes())
+    _assert_no_text_is_clipped(figure)
+
+
+def _assert_no_text_is_clipped(figure):
+    """Notes and what stands in empty panels are not laid out, so nothing else keeps them inside."""
+    renderer = figure.canvas.get_renderer()
+    for text in [*figure.texts, *(t for axes in figure.get_axes() for t in axes.texts)]:
+        if text.get_text():
+            box = text.get_window_extent(renderer)
+            assert box.x0 >= 0 and box.x1 <= figure.bbox.width, text.get_text()
+            assert box.y0 >= 0 and box.y1 <= figure.bbox.height, text.get_text()
+
+
+@pytest.mark.parametrize("size", [7, 9])
+def test_lines_are_broken_where_they_would_leave_their_width(size, rng):
+    words = ["".join(rng.choice(list("ilmw+_ W"), rng.integers(1, 30))) for _ in range(30)]
+    text = " ".join(" ".join(words).split())
+    lines = style.wrapped(text, 2, size)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    figure = style.new_figure(1, "t")
+    renderer = figure.canvas.get_renderer()
+    with style.context():
+        for line in lines:
+            box = figure.text(0, 0, line, fontsize=size).get_window_extent(renderer)
+            assert box.width <= 2 * figure.dpi * 1.02
+    assert len(lines) >= 3
 
 
 @pytest.mark.parametrize("name", OF_GA[:3])
 def test_a_cell_without_any_seed_has_an_empty_labelled_panel(name, gappy):
-    shown = words(draw(gappy, name))
+    figure = draw(gappy, name)
+    shown = words(figure)
+    _assert_no_text_is_clipped(figure)
     assert "the cell is missing" in shown
     assert "ga+kl seed 1 is missing; ga+kl seed 2 is missing" in shown
 
