@@ -61,3 +61,9 @@ def reference_cell(key: Mapping) -> dict:
     objective = ORIGINAL if key["corpus"] == "full" else RETAIN_MODEL
     named = {"objective": objective, "regularizer": NO_REGULARIZER}
     return {name: named.get(name) or key[name] for name in CELL}
+
+
+def key_of(wildcards: Any) -> dict:
+    """The cell keys that a job's wildcards stand for: those of a cell or of a reference model."""
+    key = dict(wildcards.items())
+    return reference_cell(key) if "corpus" in key else key

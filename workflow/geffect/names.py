@@ -46,6 +46,12 @@ MEMBERSHIP_SETS = (UNLEARN, HOLDOUT)
 EVALUATION_SETS = (*QUESTION_SETS, HOLDOUT)
 """The data sets of an evaluation; no model has ever seen the `holdout` rows."""
 
+OTHER, RELEARNED = "other", "relearned"
+"""D_u in two parts where rows of it are relearned: those that are not, and those that are."""
+
+WHOLE_BITS = 32
+"""The bits of weights that are not rounded."""
+
 UTILITY_PARTS = tuple(
     (metric, dataset)
     for metric in ("probability", "rouge", "truth_ratio")

@@ -57,6 +57,8 @@ IN_RUN = config["geffect"]["in_run"]
 AT_STEPS = config["evaluation"]["at"] != "last"
 CHECKPOINTS = AT_STEPS or not IN_RUN
 MATCHED = config["matched"]["evaluate"]
+RELEARN = config["relearn"] is not None
+QUANTIZE = bool(config["quantize"])
 SCRATCH = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "scratch"]
 HUB = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "hub"]
 
@@ -78,10 +80,13 @@ wildcard_constraints:
 # --- Tables and figures, as their files declare them.
 
 try:
-    TABLES = registry.asked(
-        registry.catalogue(registry.TABLE), dict(config["report"], matched=MATCHED)
+    GIVEN = dict(
+        config["report"], matched=MATCHED, relearn=RELEARN, quantized=QUANTIZE
     )
-    DRAWN = registry.catalogue(registry.FIGURE, tuple(config["report"]["figures"]))
+    TABLES = registry.asked(registry.catalogue(registry.TABLE), GIVEN)
+    DRAWN = registry.asked(
+        registry.catalogue(registry.FIGURE, tuple(config["report"]["figures"])), GIVEN
+    )
 except GeffectError as error:
     raise WorkflowError(str(error)) from None
 FIGURES, RUN_FIGURES = registry.of_splits(DRAWN), registry.of_run(DRAWN)
@@ -188,6 +193,16 @@ def if_steps(paths):
 def if_matched(paths):
     """Files that exist only where cells are evaluated at matched retention."""
     return paths if MATCHED else []
+
+
+def if_relearned(paths):
+    """Files that exist only where models relearn."""
+    return paths if RELEARN else []
+
+
+def if_quantized(paths):
+    """Files that exist only where weights are rounded."""
+    return paths if QUANTIZE else []
 
 
 def if_asked(name, path):
@@ -357,6 +372,11 @@ def per_reference(pattern):
     return [fill(pattern, **key) for key in reference_keys()]
 
 
+def retain_keys():
+    """(model, corpus, split, seed) of every retain model of the grid."""
+    return [key for key in reference_keys() if key["corpus"] != "full"]
+
+
 def model_splits():
     """Every (model, split) of the grid."""
     return list(dict.fromkeys((cell.model, cell.split) for cell in CONFIG.cells))
@@ -388,12 +408,22 @@ def files_of(catalogue):
 
 def made_by_cells(name):
     """The path of a file of every cell, by its name among the outputs; None if no rule makes it."""
-    for stage in ("unlearn", "geffect", "evaluate", "matched"):
+    for stage in ("unlearn", "geffect", "evaluate", "matched", "relearn", "quantize"):
         if workflow.is_rule(stage):
             path = workflow.get_rule(stage).output.get(name)
             if path:
                 return strip_wildcard_constraints(str(path))
     return None
+
+
+def beside_cells(name, fixed):
+    """The same file of the reference models that match `fixed`, where there is one, by its name."""
+    keys = dict(relearn=retain_keys, quantized=reference_keys)
+    if name not in keys:
+        return {}
+    chosen = [key for key in keys[name]() if fixed.items() <= key.items()]
+    pattern = f"{REFERENCE}/{name}.parquet"
+    return {f"{name}_references": [fill(pattern, **key) for key in chosen]}
 
 
 def report_inputs(catalogue):
@@ -423,10 +453,17 @@ def report_inputs(catalogue):
                     matched_records=if_matched(
                         per_cell(f"{CELL}/matched.json", **fixed)
                     ),
+                    relearn_records=if_relearned(
+                        per_cell(f"{CELL}/relearn.json", **fixed)
+                    ),
+                    quantize_records=if_quantized(
+                        per_cell(f"{CELL}/quantized.json", **fixed)
+                    ),
                     reference_records=per_reference(f"{REFERENCE}/evaluation.json"),
                 )
             elif path := made_by_cells(name):
                 found[name] = per_cell(path, **fixed)
+                found.update(beside_cells(name, fixed))
         # Figures show the reference models by the main table.
         if "metrics" in names and catalogue is TABLES:
             found["references"] = per_reference(f"{REFERENCE}/metrics.parquet")
@@ -563,6 +600,8 @@ def evaluations():
         f"{CELL}/metrics.parquet",
         *([f"{CELL}/metrics_at.parquet"] if AT_STEPS else []),
         *([f"{CELL}/matched.parquet"] if MATCHED else []),
+        *([f"{CELL}/relearn.parquet"] if RELEARN else []),
+        *([f"{CELL}/quantized.parquet"] if QUANTIZE else []),
     ]
 
 

@@ -26,6 +26,10 @@ KINDS = dict(
     evaluate_reference="reference",
     evaluate_at="cell",
     matched="cell",
+    relearn="cell",
+    relearn_reference="reference",
+    quantize="cell",
+    quantize_reference="reference",
     tables="the tables",
     statements="the statements",
     token_page="the token page",
@@ -142,14 +146,15 @@ def finetuned_rows():
 
 
 def reference_rows():
-    """The evaluations of the original and the retain models."""
-    return [
-        row(
-            *(key["model"], key["corpus"], key["split"], f"seed{key['seed']}"),
-            evaluate_reference=stage("evaluate_reference", **key),
-        )
-        for key in reference_keys()
-    ]
+    """What is done with the original and the retain models."""
+    found = []
+    for key in reference_keys():
+        stages = ["evaluate_reference"]
+        stages += ["relearn_reference"] if RELEARN and key in retain_keys() else []
+        stages += ["quantize_reference"] if QUANTIZE else []
+        names = (key["model"], key["corpus"], key["split"], f"seed{key['seed']}")
+        found.append(row(*names, **{name: stage(name, **key) for name in stages}))
+    return found
 
 
 def cell_rows():
@@ -157,6 +162,8 @@ def cell_rows():
     stages = ["unlearn", "evaluate"] if IN_RUN else ["unlearn", "geffect", "evaluate"]
     stages += ["evaluate_at"] if AT_STEPS else []
     stages += ["matched"] if MATCHED else []
+    stages += ["relearn"] if RELEARN else []
+    stages += ["quantize"] if QUANTIZE else []
     return [
         row(
             *(cell.model, cell.split, f"{cell.objective}+{cell.regularizer}"),

@@ -67,6 +67,8 @@ class Config:
         self._check_data()
         for cell in self.cells:
             self._check_cell(cell)
+        for model, split in dict.fromkeys((cell.model, cell.split) for cell in self.cells):
+            self._check_relearning(model, split)
         self._check_probes()
 
     @property
@@ -175,6 +177,19 @@ class Config:
         """Arguments of `TrainingSettings`: the stage's defaults, the model's, the variant's."""
         variant = {} if objective is None else self.raw["objectives"][objective].get(stage, {})
         return {**self.raw["training"][stage], **self.model(model).get(stage, {}), **variant}
+
+    def relearning(self, model: str) -> dict | None:
+        """Arguments of `TrainingSettings` for relearning: the model's own, those of the section
+        `relearn`, else those of the model's unlearning; None where nothing is relearnt.
+
+        No variant has any of its own, so that all cells and the retain model are treated alike.
+        """
+        section = self.raw["relearn"]
+        if section is None:
+            return None
+        given = {name: value for name, value in section.items() if name != "rows"}
+        own = self.model(model).get("relearn", {})
+        return {**self.training(model, "unlearn"), **given, **own}
 
     def loss(self, kind: str, variant: str, split: str, model: str) -> dict | None:
         """Arguments of `Loss.load` for a variant in a cell; None for the regularizer `none`.
@@ -383,6 +398,40 @@ class Config:
             raise ConfigError(
                 f"{key('epochs')}: {settings.epochs} epochs of the {forget} rows of {cell.split} "
                 f"are less than one batch of {settings.batch_size}; raise it"
+            )
+
+    def _check_relearning(self, model: str, split: str) -> None:
+        found = self.relearning(model)
+        if found is None:
+            return
+        rows = self.raw["relearn"]["rows"]
+        forget = forget_count(row_count(self.raw["data"]), split)
+        if rows >= forget:
+            raise ConfigError(
+                f"relearn.rows: {rows} rows, but {split} has only {forget}, and none is left to "
+                f"look at; lower it to {forget - 1} at most"
+            )
+
+        def key(name: str) -> str:
+            if name in self.model(model).get("relearn", {}):
+                return f"models.{model}.relearn.{name}"
+            own = name in self.model(model).get("unlearn", {})
+            unlearn = f"models.{model}.unlearn.{name}" if own else f"training.unlearn.{name}"
+            return f"relearn.{name}" if name in self.raw["relearn"] else unlearn
+
+        settings = TrainingSettings(**found)
+        _check_division(vars(settings), key("micro_batch_size"))
+        if settings.batch_size > rows:
+            where = key("batch_size")
+            here = "relearn.batch_size" if where.endswith("unlearn.batch_size") else where
+            raise ConfigError(
+                f"relearn.rows: {rows} rows are less than one batch of {settings.batch_size} "
+                f"({where}); set {here} to {rows} at most, or relearn more rows"
+            )
+        if settings.epochs != int(settings.epochs):
+            raise ConfigError(
+                f"{key('epochs')}: {settings.epochs} epochs, but relearning is looked at after "
+                "every whole one; set relearn.epochs to a whole number"
             )
 
     def _check_selection(self, cell: CellKey) -> None:

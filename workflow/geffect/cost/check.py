@@ -17,6 +17,7 @@ _FEWER_ROWS = {
     "finetune": "models.{model}.finetune.micro_batch_size",
     "unlearn": "models.{model}.unlearn.micro_batch_size",
     "geffect": "geffect.micro_batch_size",
+    "relearn": "models.{model}.relearn.micro_batch_size and evaluation.micro_batch_size",
 }
 """What makes a stage hold fewer activations; of the others: evaluation.micro_batch_size."""
 

@@ -245,6 +245,12 @@ def measurement(
     return moments
 
 
+def scoring(shape: Shape, precision: str, batch: Batch, losses: Losses) -> dict[str, Parts]:
+    """The moment at which texts are scored in the middle of a training: moment -> parts."""
+    scored = _LOGITS[precision] * _logits(shape, batch)
+    return {"texts are scored": {**_held(shape, precision, losses), "activations": scored}}
+
+
 def evaluation(
     shape: Shape, precision: str, batch: Batch, length: int, gradient_norm: bool
 ) -> dict[str, Parts]:

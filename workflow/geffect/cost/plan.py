@@ -22,6 +22,7 @@ from geffect.cost.work import (
     evaluated,
     matched,
     measured,
+    recalled,
     trained,
     unlearned,
 )
@@ -39,6 +40,10 @@ STAGES = (
     "evaluate",
     "evaluate_at",
     "matched",
+    "relearn",
+    "relearn_reference",
+    "quantize",
+    "quantize_reference",
 )
 # Mean characters of a question with its answer and of the answer, without the prompt's own; rows
 # of real authors and world facts.
@@ -155,6 +160,10 @@ class Plan:
             return self._fit(model, stage, self._corpus("full"), 1)
         if stage == "evaluate":
             return self._evaluation(model, wildcards["split"], stage, 1)
+        if stage == "relearn":
+            return self._relearning(model, wildcards["split"], stage, 1)
+        if stage == "quantize":
+            return self._rounding(model, wildcards["split"], stage, 1)
         cell = CellKey(
             model,
             wildcards["split"],
@@ -235,6 +244,10 @@ class Plan:
         for split in SPLITS:
             if count := sum(own == split for own, _ in references):
                 yield self._evaluation(model, split, "evaluate_reference", 2 * count)
+                if self.raw["relearn"] is not None:
+                    yield self._relearning(model, split, "relearn_reference", count)
+                if self.raw["quantize"]:
+                    yield self._rounding(model, split, "quantize_reference", 2 * count)
         for cell in cells:
             yield from self._of_cell(cell)
 
@@ -367,6 +380,10 @@ class Plan:
             found = matched(passes, base.work, self.held_out, points, batch)
             gpus = self.config.resources(model, "matched")["gpus"]
             yield replace(base, stage="matched", work=found, gpus=gpus)
+        if raw["relearn"] is not None:
+            yield self._relearning(model, cell.split, "relearn", 1)
+        if raw["quantize"]:
+            yield self._rounding(model, cell.split, "quantize", 1)
 
     def _checkpoints(self, cell: CellKey, shares: int) -> int:
         """How many times a model's size the checkpoints of a run are (`models.checkpoints`)."""
@@ -397,6 +414,48 @@ class Plan:
             settings["generation_length"],
             settings["gradient_norm"],
         )
+        return self._job(model, stage, count, work, moments, resources="evaluate")
+
+    def _rows(self, split: str) -> tuple[int, int]:
+        """Rows of D_u, and held-out rows, that are looked at."""
+        most = self.raw["evaluation"]["max_rows"] or self.rows
+        return min(most, forget_count(self.rows, split)), min(most, self.held_out)
+
+    def _relearning(self, model: str, split: str, stage: str, count: int) -> Job:
+        shape, passes = self.shape(model), self._passes(model)
+        settings = TrainingSettings(**(self.config.relearning(model) or {}))
+        rows, at_once = self.raw["relearn"]["rows"], self.raw["evaluation"]["micro_batch_size"]
+        steps, (forget, held_out) = settings.steps(rows), self._rows(split)
+        losses = Losses(decay=settings.weight_decay > 0, offload=self._offload(model))
+        work = trained(
+            passes,
+            steps,
+            settings.batch_size,
+            settings.micro_batch_size,
+            settings.gradient_checkpointing,
+        )
+        work += Work(host=steps * memory.fetched_by_update(shape, losses))
+        # The relearned rows, and the held-out ones, are looked at without other answers.
+        look = recalled(passes, min(forget, forget_count(self.rows, split) - rows), 0, at_once)
+        look += passes.over(rows + held_out, at_once, FORWARD, by_length=True)
+        moments = memory.training(
+            shape,
+            passes.precision,
+            self._batch(model, settings.micro_batch_size),
+            losses,
+            settings.gradient_checkpointing,
+            -(-settings.batch_size // settings.micro_batch_size),
+        )
+        seen = memory.scoring(shape, passes.precision, self._batch(model, at_once), losses)
+        whole = work + look * (int(settings.epochs) + 1)
+        return self._job(model, stage, count, whole, {**moments, **seen}, resources="relearn")
+
+    def _rounding(self, model: str, split: str, stage: str, count: int) -> Job:
+        shape, passes = self.shape(model), self._passes(model)
+        at_once, bits = self.raw["evaluation"]["micro_batch_size"], len(self.raw["quantize"])
+        work = recalled(passes, *self._rows(split), at_once) * (1 + bits)
+        work += Work(disk=bits * passes.bytes_of_model)
+        moments = memory.evaluation(shape, passes.precision, self._batch(model, at_once), 0, False)
         return self._job(model, stage, count, work, moments, resources="evaluate")
 
     def _needs(self, cell: CellKey) -> list[frozenset[str]]:

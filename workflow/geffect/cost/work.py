@@ -226,3 +226,8 @@ def matched(passes: Passes, evaluation: Work, held_out: int, points: int, micro_
     point = passes.over(held_out, micro_batch, FORWARD, by_length=True)
     point += Work(traffic=12 * passes.shape.parameters)
     return evaluation + point * points
+
+
+def recalled(passes: Passes, forget: int, held_out: int, micro_batch: int) -> Work:
+    """A look at what is known of some rows: answers, paraphrased ones, and five wrong ones each."""
+    return passes.over(7 * (forget + held_out), micro_batch, FORWARD, by_length=True)

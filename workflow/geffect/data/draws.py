@@ -39,6 +39,12 @@ def order(
     return np.concatenate(chunks)
 
 
+def division(rows: int, chosen: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+    """The numbers of `chosen` rows drawn without replacement, and of all others; each in order."""
+    drawn = {int(number) for number in rng.choice(rows, size=chosen, replace=False)}
+    return sorted(drawn), [number for number in range(rows) if number not in drawn]
+
+
 def pairing(pool: int, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """Random indices into a pool, one per forget sample: [steps, batch]."""
     return rng.integers(pool, size=shape)

@@ -128,6 +128,23 @@ def evaluate_folder(
     return Evaluation(evaluation.samples, evaluation.metrics, record)
 
 
+def holds_weights(folder: str | Path, provenance: str | Path | None = None) -> bool:
+    """Whether a folder holds a model, and not the record of a diverged run.
+
+    Args:
+        provenance: the record of the unlearning run that left this folder.
+
+    Raises:
+        DamagedError, ModelError: as `check_moved`.
+    """
+    if diverged(folder):
+        log.warning("the run diverged: its values are missing")
+        return False
+    if provenance is not None:
+        check_moved(files.hash_folder(folder), files.read_json(provenance)["weights"], folder)
+    return True
+
+
 def check_moved(weights: dict, of_run: Mapping[str, dict], folder: str | Path) -> None:
     """Checks that weights are those that a run left, and not those that it started from.
 

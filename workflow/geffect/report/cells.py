@@ -13,6 +13,8 @@ from geffect.names import CELL, REFERENCES
 
 ROW = CELL[:-1]
 """What names a row of a table that is averaged over seeds."""
+STATUSES = ["ok", "missing", "diverged"]
+"""From best to worst: a row over several seeds shows the worst one."""
 
 
 def status(cells: list[dict], training: Sequence[pd.DataFrame | None]) -> pd.DataFrame:
@@ -79,6 +81,38 @@ def wide(metrics: pd.DataFrame, names: Mapping[str, tuple[str, str]]) -> pd.Data
     wide = metrics.pivot(index=CELL, columns=["metric", "dataset"], values="value")
     wide = wide.reindex(columns=pd.MultiIndex.from_tuples(names.values()))
     return wide.set_axis(list(names), axis=1).astype("float64").reset_index()
+
+
+def over_seeds(
+    cells: pd.DataFrame,
+    values: list[str],
+    proof: str,
+    status: pd.DataFrame,
+    more: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Averages over the seeds of status ok.
+
+    Args:
+        cells: CELL, `more`, the columns `values`.
+        values: what is averaged.
+        proof: one of them; a cell that is ok by its training log, but has no such number, is
+            missing.
+        status: CELL, `status`; a cell not listed is ok.
+        more: what names a row besides ROW.
+
+    Returns:
+        One row per ROW and `more`, in the order of the cells: these, `values` (means), each with
+        `_sd` (sample standard deviation), `n_seeds` that entered, and `status` (the worst).
+    """
+    cells = cells.merge(status, how="left", on=CELL)
+    state = cells["status"].fillna("ok")
+    state = state.mask(state.eq("ok") & cells[proof].isna(), "missing")
+    cells[values] = cells[values].astype("float64").where(state.eq("ok"))
+    cells = cells.assign(n_seeds=state.eq("ok").astype("int64"), status=state.map(STATUSES.index))
+    rows = cells.groupby([*ROW, *more], sort=False, dropna=False)
+    means, spread = rows[values].mean(), rows[values].std(ddof=1).add_suffix("_sd")
+    worst = rows["status"].max().map(dict(enumerate(STATUSES)))
+    return pd.concat([means, spread, rows["n_seeds"].sum(), worst], axis=1).reset_index()
 
 
 def by_cell(metrics: pd.DataFrame, names: Mapping[str, tuple[str, str]]) -> pd.DataFrame:

@@ -66,6 +66,12 @@ def results_of(run: Path, cells: Sequence[dict[str, Any]]) -> Results:
     for name in registry.OF_CELLS:
         of_cells = [_folder(run, cell) / f"{name}.parquet" for cell in cells]
         paths[name] = [path if path.is_file() else None for path in of_cells]
+        paths[f"{name}_references"] = [
+            path
+            for model, split in dict.fromkeys((cell["model"], cell["split"]) for cell in cells)
+            for path in sorted(run.glob(f"references/{model}/*/{split}/seed*/{name}.parquet"))
+            if name in registry.NAMED
+        ]
     for table in registry.catalogue(registry.TABLE):
         if table not in registry.OF_CELLS and (run / f"tables/{table}.csv").is_file():
             paths[table] = run / f"tables/{table}.csv"
@@ -128,6 +134,7 @@ def _draw(given: argparse.Namespace) -> None:
     for place, cells in _places(cells_of(given.run)).items():
         results = results_of(given.run, cells)
         chosen = registry.of_splits(catalogue) if place else registry.of_run(catalogue)
+        chosen = registry.asked(chosen, {name: results.has(name) for name in registry.OPTIONAL})
         there[place] = registry.drawn(chosen, cells, results.variants), results
     known = list(dict.fromkeys(name for figures, _ in there.values() for name in figures))
     for pattern in given.names:

@@ -49,12 +49,16 @@ OF_CELLS = (
     "metrics",
     "samples",
     "matched",
+    "relearn",
+    "quantized",
 )
 """What may be read of every cell; the metrics of the reference models stand among the metrics."""
+NAMED = ("relearn", "quantized")
+"""Those of which there are files of the reference models too, which have the keys of a cell."""
 RECORDS = "records"
 OUTSIDE = ("published",)
 """Files that the section `report` of a configuration names, or not."""
-OPTIONAL = (*OUTSIDE, "matched")
+OPTIONAL = (*OUTSIDE, "matched", "relearn", "quantized")
 """Frames that there are only where a configuration asks for them; without one, what reads it is not
 made."""
 FORMATS = ("csv", "md", "tex")

@@ -18,6 +18,8 @@ STAGES = {
     "evaluation_records": "evaluate",
     "at_records": "evaluate_at",
     "matched_records": "matched",
+    "relearn_records": "relearn",
+    "quantize_records": "quantize",
 }
 """The records of cells, by the names of their paths, and the stages that they are about."""
 
@@ -84,6 +86,11 @@ class Results:
                 self._read[key] = self._of_cells(name, where)
         return self._read[key]
 
+    def has(self, name: str) -> bool:
+        """Whether there is anything of a frame, for any cell."""
+        given = self._paths.get(name) or []
+        return name in self._given or any(path is not None for path in given)
+
     def path(self, name: str) -> Path:
         """The file of a name of `registry.OUTSIDE`."""
         return Path(self._paths[name])
@@ -92,6 +99,8 @@ class Results:
         pairs = list(self._pairs(self.cells, name))
         if name == "metrics":
             pairs = [*self._pairs(self.references, "references"), *pairs]
+        # Files of reference models that name themselves.
+        pairs += [({}, path) for path in self._paths.get(f"{name}_references") or []]
         found = []
         for cell, path in pairs:
             rows = frames.read(path, **where)

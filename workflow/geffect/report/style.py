@@ -49,6 +49,16 @@ COMPONENT_STYLE = {
 LINE_STYLES = ["-", "--", ":", "-."]
 FILL_STYLES = ["full", "none", "left", "bottom", "right", "top"]
 SHAPES = ["o", "s", "^", "D", "v", "P", "X", "h"]
+SHAPE_NAMES = {
+    "o": "dot",
+    "s": "square",
+    "^": "triangle",
+    "D": "diamond",
+    "v": "triangle down",
+    "P": "plus",
+    "X": "cross",
+    "h": "hexagon",
+}
 WIDTH = 3.3  # inches: one column of a page of two, so that type prints at its size
 PAGE_HEIGHT = 8.7
 SMALL = 7  # the least size of type that can be read in print

@@ -9,7 +9,7 @@ from geffect.data.draws import generator, order
 from geffect.data.encoding import Example
 from geffect.errors import ModelError
 from geffect.losses.loss import RISK
-from geffect.training.loop import train
+from geffect.training.loop import Observer, Outcome, train
 from geffect.training.resume import Resume
 from geffect.training.settings import TrainingSettings
 
@@ -32,6 +32,27 @@ def fit(
         ConfigError: there is not a single full batch.
         ModelError: the run diverged.
     """
+    outcome = fitted(model, examples, settings, seed, what, resume)
+    if outcome.diverged is not None:
+        step, reason = outcome.diverged
+        raise ModelError(f"{what}: diverged at step {step} ({reason}); lower learning_rate")
+    return outcome.frame()
+
+
+def fitted(
+    model: PreTrainedModel,
+    examples: Sequence[Example],
+    settings: TrainingSettings,
+    seed: int,
+    what: str,
+    resume: Resume | None = None,
+    observer: Observer | None = None,
+) -> Outcome:
+    """The same with whatever became of the run, which `observer` looks at after every update.
+
+    Raises:
+        ConfigError: there is not a single full batch.
+    """
     rows = order(
         len(examples),
         settings.steps(len(examples)),
@@ -40,17 +61,14 @@ def fit(
         [len(example) for example in examples],
         settings.length_bucket,
     )
-    outcome = train(
+    return train(
         model,
         {"risk": RISK},
         {"risk": lambda step: [examples[i] for i in rows[step - 1]]},
         settings,
         len(examples),
         what,
+        observer=observer,
         seed=seed,
         resume=resume,
     )
-    if outcome.diverged is not None:
-        step, reason = outcome.diverged
-        raise ModelError(f"{what}: diverged at step {step} ({reason}); lower learning_rate")
-    return outcome.frame()

@@ -149,7 +149,7 @@ def test_the_outcome_has_a_dot_per_finished_cell_and_the_correlation(rng):
     final = results.frame("metrics").query("metric == 'es_exact' and dataset == 'unlearn'")
     mine = effects[effects["dataset"].eq("unlearn")].merge(final[[*CELL, "value"]], on=CELL)
     assert dots == set(zip(mine["e"], mine["value"], strict=True)) and len(dots) == 11
-    rho, low, high = outcome.correlation(mine["e"], mine["value"], 1000, 0)
+    rho, low, high = correlation.spearman(mine["e"], mine["value"], 1000, 0)
     expected = mine[["e", "value"]].corr(method="spearman").iloc[0, 1]
     assert rho == pytest.approx(expected) and low <= rho <= high
     assert f"n = {len(mine)}" in panels[0].get_title()
@@ -157,7 +157,7 @@ def test_the_outcome_has_a_dot_per_finished_cell_and_the_correlation(rng):
 
 
 def test_a_correlation_of_a_constant_is_no_number(rng):
-    found = outcome.correlation(pd.Series([1.0] * 6), pd.Series(rng.normal(size=6)), 1000, 0)
+    found = correlation.spearman(pd.Series([1.0] * 6), pd.Series(rng.normal(size=6)), 1000, 0)
     assert np.isnan(found).all()
 
 

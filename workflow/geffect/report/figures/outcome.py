@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import spearmanr
 
 from geffect.names import CELL, COMBINED, EFFECT_DATASETS, TOTAL, UNEXPLAINED
-from geffect.report import curves, style
+from geffect.report import correlation, curves, style
 from geffect.report.results import Results
 from geffect.report.tables.geffect import cumulated
 
@@ -34,7 +33,6 @@ METRICS = {
     "unlearn": ("es_exact", "unlearn", "ES on $D_u$ (low)"),
     "retain": ("es_exact", "retain", "ES on $D_r$ (high)"),
 }
-FEWEST = 5
 
 
 def draw(results: Results) -> Figure:
@@ -63,22 +61,11 @@ def draw(results: Results) -> Figure:
     if any(axes.lines for axes in panels.flat):
         style.legend_below(figure, panels.flat, columns=4)
     shapes = ", ".join(
-        f"{_SHAPES[style.SHAPES[n % len(style.SHAPES)]]}: {r}" for n, r in enumerate(regularizers)
+        f"{style.SHAPE_NAMES[style.SHAPES[n % len(style.SHAPES)]]}: {r}"
+        for n, r in enumerate(regularizers)
     )
     style.note_gaps(figure, results.gaps("geffect"), [f"Regularizers are shapes; {shapes}."])
     return style.laid_out(figure)
-
-
-_SHAPES = {
-    "o": "dot",
-    "s": "square",
-    "^": "triangle",
-    "D": "diamond",
-    "v": "triangle down",
-    "P": "plus",
-    "X": "cross",
-    "h": "hexagon",
-}
 
 
 def readings(results: Results) -> pd.DataFrame:
@@ -102,26 +89,6 @@ def readings(results: Results) -> pd.DataFrame:
     status = results.status()
     done = status[status["status"].ne("diverged")][CELL]
     return found.reset_index().merge(done, on=CELL)
-
-
-def correlation(
-    x: pd.Series, y: pd.Series, resamples: int, seed: int
-) -> tuple[float, float, float]:
-    """Spearman's ρ, and the ends of its 95% bootstrap interval over the pairs; missing where one
-    of the two is constant.
-    """
-    rng = np.random.default_rng(seed)
-    pairs = np.array([x, y], dtype="float64")
-    if len(np.unique(pairs[0])) < 2 or len(np.unique(pairs[1])) < 2:
-        return (float("nan"),) * 3
-    drawn = rng.integers(pairs.shape[1], size=(resamples, pairs.shape[1]))
-    ranks = [pd.DataFrame(values[drawn]).rank(axis=1).to_numpy() for values in pairs]
-    centred = [r - r.mean(axis=1, keepdims=True) for r in ranks]
-    norms = np.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum(axis=1))
-    known = norms > 0
-    resampled = (centred[0] * centred[1]).sum(axis=1)[known] / norms[known]
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return float(spearmanr(*pairs).statistic), float(low), float(high)
 
 
 def _panel(
@@ -150,11 +117,4 @@ def _panel(
         if sizes.max() > 100 * sizes.quantile(0.25):
             threshold = curves.decade(max(sizes.quantile(0.25), sizes.max() / 1e4))
             curves.symlog(axes, "x", rows[reading], threshold)
-    said = f"n = {len(rows)}: too few for ρ"
-    if len(rows) >= FEWEST:
-        pairs = rows[reading], rows["value"]
-        rho, low, high = correlation(*pairs, results.resamples, results.seed)
-        said = f"n = {len(rows)}, no ρ: constant"
-        if np.isfinite(rho):
-            said = f"ρ = {rho:.2f}, n = {len(rows)}\n[{low:.2f}, {high:.2f}]".replace("-", "−")
-    axes.set_title(said, fontsize=style.SMALL)
+    axes.set_title(correlation.said(rows[reading], rows["value"], results.resamples, results.seed), fontsize=style.SMALL)

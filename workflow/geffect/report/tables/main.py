@@ -5,7 +5,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from geffect.names import CELL, COMBINED, OBJECTIVE, TOTAL
-from geffect.report.cells import ROW, checked, in_order, refuse_duplicates, wide
+from geffect.report.cells import ROW, STATUSES, checked, in_order, refuse_duplicates, wide
 from geffect.report.results import Results
 from geffect.report.tables.geffect import cumulated
 from geffect.report.writing import Column
@@ -22,9 +22,6 @@ READS = ["metrics", "geffect", "risk", "training"]
 FORMATS = ["csv", "md", "tex"]
 
 MARK_BEST = True
-
-# From best to worst: a row over several seeds shows the worst one.
-STATUSES = ["ok", "missing", "diverged"]
 
 # Column of the main table -> (metric, dataset) in the metrics frame.
 MAIN_COLUMNS = {

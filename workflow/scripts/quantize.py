@@ -1,0 +1,53 @@
+"""Rules quantize and quantize_reference: what a model knows when its weights are rounded."""
+
+import pandas as pd
+
+from geffect import files, frames
+from geffect.data.encoding import Encoder
+from geffect.data.rows import read_rows
+from geffect.evaluation.folder import holds_weights
+from geffect.evaluation.recall import Recall, nothing
+from geffect.jobs import context, engine, provenance
+from geffect.models import compute
+from geffect.models.folder import load_model
+from geffect.models.rounding import round_weights
+from geffect.names import RETAIN, TOFU_SETS, UNLEARN, WHOLE_BITS
+
+
+def main(inputs, output, params, wildcards, log, config):
+    what = f"quantize {' '.join(str(value) for _, value in wildcards.items())}"
+    with context.job(what, log):
+        device = compute.prepare(**params.compute)
+        engine.check_gpus(device, config, "quantize", wildcards)
+        rows = {UNLEARN: read_rows(inputs.unlearn), RETAIN: read_rows(inputs.retain)}
+        rows = {name: own[: params.max_rows] for name, own in rows.items()}
+        made = provenance.made_of(inputs, params, wildcards)
+        about = {"rounded": {}, "missing": {}}
+        tables = {}
+        if holds_weights(inputs.model, inputs.get("provenance")):
+            encoder = Encoder.of(inputs.model, params.template)
+            recall = Recall(encoder, rows, TOFU_SETS, params.micro_batch_size)
+            about["missing"] = {f"truth_ratio of {name}": why for name, why in recall.why.items()}
+            tables[WHOLE_BITS] = recall.table(load_model(inputs.model, device))
+            for bits in params.bits:
+                model = load_model(inputs.model, device)
+                about["rounded"][bits] = round_weights(model, bits)
+                tables[bits] = recall.table(model)
+                context.log.info("%d bits: %.0f%% of weights", bits, 100 * about["rounded"][bits])
+        every = (WHOLE_BITS, *params.bits)
+        found = [tables.get(b, nothing(TOFU_SETS, TOFU_SETS)).assign(bits=b) for b in every]
+        table = pd.concat(found, ignore_index=True)[["bits", "metric", "dataset", "value"]]
+        frames.write(frames.with_cell(table, frames.key_of(wildcards)), output.quantized)
+        files.write_json(provenance.record(made) | about, output.record)
+        context.log.info("wrote %s", output.quantized)
+
+
+if "snakemake" in globals():
+    main(
+        snakemake.input,
+        snakemake.output,
+        snakemake.params,
+        snakemake.wildcards,
+        snakemake.log[0],
+        snakemake.config,
+    )
