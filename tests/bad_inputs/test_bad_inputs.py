@@ -357,6 +357,157 @@ cases(
 # --- How each family is asked: (exit status, the lines of the answer).
 
 
+# --- Own files (`ask_own`): {file or key of data.tables: what is there}.
+
+HEADER = "question,answer\n"
+FORGET = "tables/splits/mine/forget"
+ROWS = [{"question": "a?", "answer": "b"}]
+cases(
+    "own",
+    [
+        ({"forget.csv": "question,reply\na?,b\n"}, "forget.csv, line 2: no column 'answer'"),
+        ({"forget.csv": HEADER + "a?,b\nc?,\n"}, "forget.csv, line 3: the answer is empty"),
+        (
+            {"forget.jsonl": '{"question": "a?", "answer": null}', FORGET: "{own}/forget.jsonl"},
+            "forget.jsonl, line 1: the answer is null",
+        ),
+        (
+            {"forget.jsonl": '{"question": "a?", "answer": 4}', FORGET: "{own}/forget.jsonl"},
+            "forget.jsonl, line 1: answer is not text but int",
+        ),
+        (
+            {"forget.jsonl": '{"question": [], "answer": "b"}', FORGET: "{own}/forget.jsonl"},
+            "forget.jsonl, line 1: question is not text but list",
+        ),
+        ({"forget.csv": HEADER.encode() + "a?,caf\xe9\n".encode("latin-1")}, "line 2: not UTF-8"),
+        ({"forget.csv": "question,answer\na,b".encode("utf-16")}, "forget.csv, line 1: not UTF-8"),
+        (
+            {"forget.jsonl": '{"answer": "b"}\n{"answer": ', FORGET: "{own}/forget.jsonl"},
+            "forget.jsonl, line 2: not JSON",
+        ),
+        ({"forget.csv": HEADER + "a?,b\nc?,d,e\n"}, "forget.csv, line 3: 3 cells"),
+        ({"forget.csv": HEADER + 'a?,"b\n'}, "forget.csv, line 2: not CSV"),
+        ({"forget.csv": "question,answer,answer\na,b,c\n"}, "column 'answer' is there twice"),
+        ({FORGET: "{own}/forget.txt"}, "forget.txt: not a table that is known", ".jsonl"),
+        ({"forget.csv": ""}, "forget.csv: no rows"),
+        ({"forget.csv": HEADER}, "forget.csv: no rows"),
+        ({"forget.csv": None}, "forget.csv: there is no such file"),
+        ({"forget.csv": "FOLDER"}, "forget.csv: is a folder"),
+        ({"forget.csv": HEADER + "a?,b\n"}, "batch_size", "has only 1"),
+        ({"retain.csv": HEADER + "a?,b\n"}, "retain.csv", "data.held_out_rows", "first 2 rows"),
+        ({"forget.csv": HEADER + "a?,b\nc?,d\na?,b\n"}, "line 4: the same row as", "line 2"),
+        (
+            {"retain.csv": HEADER + "a?,b\nc?,d\ne?,f\nQuestion 01?,Answer 1.\n"},
+            "retain.csv, line 5: the same row as",
+            "forget.csv, line 3",
+        ),
+        (
+            {"retain.csv": HEADER + "Question 01?,Answer 1.\nc?,d\ne?,f\n"},
+            "retain.csv, line 2: the same row as",
+        ),
+        (
+            {"retain.csv": HEADER + "a?,b\nc?,d\ne?,f\na?,b\n"},
+            "retain.csv, line 5: the same row as",
+            "held out",
+        ),
+        (
+            {
+                "holdout.csv": HEADER + "Question 01?,Answer 1.\n",
+                "tables/splits/mine/holdout": "{own}/holdout.csv",
+            },
+            "holdout.csv, line 2: the same row as",
+            "forget.csv, line 3",
+        ),
+        (
+            {"tables/splits/mine/holdout": "{own}/retain.csv"},
+            "retain.csv, line 2",
+            "no model may have seen a holdout row",
+        ),
+        (
+            {"tables/world_facts": "{own}/forget.csv"},
+            "forget.csv, line 2: the same row as",
+            "is to be forgotten",
+        ),
+        (
+            {"tables/splits/mine/retain": "{own}/forget.csv"},
+            "the same row as",
+            "forget.csv, line 2",
+        ),
+        (
+            {"forget.csv": "question,answer,perturbed_answer\na?,b,c\n"},
+            "forget.csv, line 2: perturbed_answer is not a list of texts",
+        ),
+        (
+            {"forget.csv": "question,answer,paraphrased_answer\na?,b,B\nc?,d,\n"},
+            "forget.csv, line 3: no paraphrased_answer, unlike the rows before",
+        ),
+        ({"tables/columns": {"question": "prompt"}}, "line 2: no column 'prompt'", "question"),
+        (
+            {"tables/columns": {"answers": "x"}},
+            "data.tables.columns.answers: unknown key",
+            "answer",
+        ),
+        ({"tables/columns": {"answer": None}}, "data.tables.columns.answer: null is not text"),
+        (
+            {"forget.csv": "prompt,answer\na?,b\n"},
+            "line 2: no column 'question'; is it 'prompt'?",
+            "question: null",
+        ),
+        ({FORGET: {"file": "{own}/forget.csv", "where": {"set": 1}}}, "no column 'set'", "where"),
+        (
+            {FORGET: {"file": "{own}/forget.csv", "where": {"answer": "x"}}},
+            "no row has answer = 'x'",
+        ),
+        (
+            {"forget.json": '{"a": []}', FORGET: {"file": "{own}/forget.json", "lists": "train"}},
+            "forget.json, row 0: no list 'train'",
+        ),
+        ({"forget.parquet": ROWS, FORGET: "{own}/cut.parquet", "cut.parquet": "PAR1"}, "damaged"),
+        ({"forget.json": "[4]", FORGET: "{own}/forget.json"}, "row 0: not an object with names"),
+        ({FORGET: {"repository": "a/b", "file": "c.csv"}}, "forget.revision: missing", "rows"),
+        ({FORGET: {"file": "c.csv", "rows": 4}}, "forget.repository: missing"),
+        ({FORGET: None}, "data.tables.splits.mine.forget: null is not"),
+        ({FORGET: {"path": "x"}}, "data.tables.splits.mine.forget"),
+        ({"tables/splits/mine/forgot": "x"}, "mine.forgot: unknown key", "forget"),
+        ({"tables/splits/full": {"forget": "x", "retain": "y"}}, "full: the name is reserved"),
+        (
+            {"tables/splits/forget10": {"forget": "x", "retain": "y"}},
+            "forget10: the name is reserved",
+        ),
+        ({"tables/splits/null": {"forget": "x", "retain": "y"}}, "null: the name is reserved"),
+        ({"tables/splits/2024": {"forget": "x", "retain": "y"}}, "'2024' is not allowed"),
+        (
+            {"tables/splits/train_mine": {"forget": "x", "retain": "y"}},
+            "train_mine: its table train_mine would be one of mine",
+        ),
+        ({"grid/0/splits": ["forget10"]}, "grid[0].splits: unknown split 'forget10'", "mine"),
+        ({"tables/world_facts": None}, "models.tiny-phi.source", "data.tables.world_facts is null"),
+        ({"tables/chunk_words": 0}, "data.tables.chunk_words"),
+        (
+            {"forget.csv": "answer\n" + "long text\n" * 4 + "b\n", "grid/0/objectives": ["po"]},
+            "forget.csv, line 3: the same row",
+        ),
+        (
+            {
+                "forget.csv": "answer\none\ntwo\nthree\nfour\n",
+                "grid/0/objectives": ["po"],
+            },
+            "objectives.po: 'po' looks at refusals",
+            "running text",
+        ),
+        (
+            {"retain.csv": "answer\none\ntwo\nthree\n", "grid/0/regularizers": ["ap"]},
+            "regularizers.ap: 'ap' looks at refusals",
+        ),
+        (
+            {"objectives/ga/tokens": {"drop": 0.1}},
+            "objectives.ga.tokens.rows: 40 rows",
+            "only 4 retain rows",
+        ),
+    ],
+)
+
+
 @cache
 def demo():
     merged = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -585,6 +736,46 @@ def ask_snakemake(wrong, place, **_):
     header = ("Using workflow specific profile", "Config file config.yaml is extended")
     lines = (ended.stdout + ended.stderr).splitlines()
     return ended.returncode, [line for line in lines if not line.startswith(header)]
+
+
+def ask_own(wrong, place, **_):
+    """Own files: `wrong` says what is in a file, or what a key of `data.tables` is."""
+    folder = place / "own"
+    folder.mkdir()
+    raw = copy.deepcopy(demo())
+    raw["data"]["source"], raw["data"]["held_out_rows"] = "tables", 2
+    tables = raw["data"]["tables"]
+    tables["splits"] = {
+        "mine": {role: str(folder / f"{role}.csv") for role in ("forget", "retain")}
+    }
+    for name in ("real_authors", "world_facts"):
+        tables[name] = str(folder / f"{name}.jsonl")
+        rows = [{"question": f"{name}?", "answer": "Yes.", "perturbed_answer": ["No."]}]
+        (folder / f"{name}.jsonl").write_text(json.dumps(rows[0]))
+    for number, role in enumerate(("forget", "retain", "holdout")):
+        lines = [f"Question {number}{n}?,Answer {n}." for n in range(6)]
+        (folder / f"{role}.csv").write_text("\n".join(["question,answer", *lines, ""]))
+    raw["grid"][0] |= {"splits": ["mine"], "objectives": ["ga"], "regularizers": ["none"]}
+    assert planned(copy.deepcopy(raw)) == (0, []), "the files are good"
+    for key, value in wrong.items():
+        path = folder / key
+        if path.suffix not in (".csv", ".json", ".jsonl", ".parquet"):
+            text = json.dumps(value).replace("{own}", str(folder))
+            put(
+                raw,
+                key.replace("tables", "data/tables") if "tables" in key else key,
+                json.loads(text),
+            )
+        elif value is None:
+            path.unlink()
+        elif value == "FOLDER":
+            path.unlink()
+            path.mkdir()
+        elif isinstance(value, list):
+            pd.DataFrame(value).to_parquet(path)
+        else:
+            path.write_bytes(value if isinstance(value, bytes) else value.encode())
+    return planned(raw)
 
 
 # --- The test.

@@ -33,13 +33,15 @@ RULES = {
     "config": (
         *ROOT,
         "losses.registry",
+        "data.own",
         "data.refusals",
+        "data.splits",
         "data.templates",
         "data.tofu",
         "training.settings",
     ),
     "jobs": ROOT,
-    "cost": (*ROOT, "config", "losses.registry", "data.tofu", "training.settings"),
+    "cost": (*ROOT, "config", "losses.registry", "data.splits", "training.settings"),
 }
 
 # Doors rather than rooms: the public interface, and what is a job or sets one up.

@@ -11,8 +11,9 @@ from snakemake.io import strip_wildcard_constraints
 import snakemake_internals
 from geffect.config import CellKey, Config
 from geffect.config.given import use_given
+from geffect.data import own
 from geffect.data.refusals import refusals_path
-from geffect.data.tofu import HOLDOUT, SPLITS, table_names
+from geffect.data.splits import BACKGROUND, FULL, table_names
 from geffect.errors import GeffectError
 from geffect.files import sha256
 from geffect.jobs.code_hash import PACKAGE, code_hash
@@ -31,7 +32,7 @@ def check_published():
 
         known = dict(
             model=config["models"],
-            split=SPLITS,
+            split=CONFIG.known_splits,
             objective=config["objectives"],
             regularizer=[NO_REGULARIZER, *config["regularizers"]],
         )
@@ -70,8 +71,8 @@ def one_of(names):
 
 wildcard_constraints:
     model=one_of(config["models"]),
-    split=one_of(SPLITS),
-    corpus=one_of(["full", *SPLITS.values()]),
+    split=one_of(CONFIG.known_splits),
+    corpus=one_of([FULL, *(split.retain for split in CONFIG.known_splits.values())]),
     objective=one_of(config["objectives"]),
     regularizer=one_of([NO_REGULARIZER, *config["regularizers"]]),
     seed="[0-9]+",
@@ -109,14 +110,19 @@ def table(name):
     return f"{ROOT}/data/{name}.parquet"
 
 
-def retain_table(wildcards):
-    """The rows that a cell should retain."""
-    return table(SPLITS[wildcards.split])
+def table_of(part):
+    """An input function: a table of a job's split, such as `held_out`."""
+    return lambda wildcards: table(getattr(split_of(wildcards.split), part))
 
 
-def holdout_table(wildcards):
-    """The rows that no model ever sees."""
-    return table(HOLDOUT[wildcards.split])
+def split_of(name):
+    """The tables of a split."""
+    return CONFIG.known_splits[name]
+
+
+def background_tables():
+    """The tables of the background sets."""
+    return [table(name) for name in BACKGROUND]
 
 
 def base_model(wildcards):
@@ -135,7 +141,7 @@ def base_model(wildcards):
 def background(wildcards):
     """The background tables that are mixed into a scratch model's fine-tuning."""
     repeats = CONFIG.model(wildcards.model).get("background_repeats", 0)
-    return [table("real_authors"), table("world_facts")] if repeats else []
+    return background_tables() if repeats else []
 
 
 def original_model(wildcards):
@@ -159,7 +165,7 @@ def retain_samples(wildcards):
     return fill(
         f"{REFERENCE}/samples.parquet",
         model=wildcards.model,
-        corpus=SPLITS[wildcards.split],
+        corpus=split_of(wildcards.split).retain,
         split=wildcards.split,
         seed=wildcards.seed,
     )
@@ -203,6 +209,11 @@ def if_relearned(paths):
 def if_quantized(paths):
     """Files that exist only where weights are rounded."""
     return paths if QUANTIZE else []
+
+
+def if_own(path):
+    """A file that exists only where the data are own files."""
+    return str(path) if CONFIG.own_tables else []
 
 
 def if_asked(name, path):
@@ -309,6 +320,21 @@ def hashed(script, *files):
     return code_hash(workflow.source_path(f"../scripts/{script}.py"), *files)
 
 
+def data_settings():
+    """The section `data`, without where files lie, whose content counts."""
+    left_out = ("directory", "tables")
+    settings = {k: v for k, v in config["data"].items() if k not in left_out}
+    if CONFIG.own_tables:
+        settings["chunk_words"] = config["data"]["tables"]["chunk_words"]
+    return settings
+
+
+@cache
+def own_files():
+    """What the own files hold, and how they are read; nothing of other sources."""
+    return own.contents(config["data"], CONFIG.splits) if CONFIG.own_tables else {}
+
+
 def refusals_hash():
     """Hash of the refusals' content, wherever their file lies."""
     return sha256(refusals_path(config["data"]["refusals"]))
@@ -363,7 +389,7 @@ def reference_keys():
     return [
         dict(model=model, corpus=corpus, split=split, seed=seed)
         for model, split, seed in keys
-        for corpus in ("full", SPLITS[split])
+        for corpus in (FULL, split_of(split).retain)
     ]
 
 

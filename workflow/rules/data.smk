@@ -1,13 +1,15 @@
 """From the configured source to verified parquet tables, and models from the hub.
 
-data            -> data/{full,forgetNN,retainNN,held_out,real_authors,world_facts,refusals}.parquet, record.json
+data            -> data/{full,forgetNN,retainNN,held_out,real_authors,world_facts,refusals}.parquet, record.json;
+                   of own files {SPLIT,retain_SPLIT,train_SPLIT,held_out_SPLIT,holdout_SPLIT}.parquet, found.json
 download_model  hub id and revision -> models/{model}/base/{model/,record.json}
 """
 
 
 rule data:
     output:
-        tables=[table(name) for name in table_names(CONFIG.splits)],
+        tables=[table(name) for name in table_names(map(split_of, CONFIG.splits))],
+        found=if_own(CONFIG.sizes_file),
         record=f"{ROOT}/data/record.json",
     log:
         f"{ROOT}/logs/data.log",
@@ -16,8 +18,9 @@ rule data:
     conda:
         "../../envs/geffect.yaml"
     params:
-        settings={k: v for k, v in config["data"].items() if k != "directory"},
+        settings=data_settings(),
         splits=CONFIG.splits,
+        files=lambda w: own_files(),
         refusals=refusals_hash(),
         code=hashed("data"),
     script:

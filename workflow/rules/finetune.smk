@@ -8,7 +8,7 @@ finetune       base model, data/{corpus}.parquet -> models/{model}/{corpus}/seed
 rule base_training:
     input:
         full=table("full"),
-        background=[table("real_authors"), table("world_facts")],
+        background=background_tables(),
         refusals=table("refusals"),
     output:
         model=directory(f"{ROOT}/models/{{model}}/base/seed{{seed}}/model"),

@@ -9,6 +9,7 @@ run_figures  the same of all cells -> run_figures/*.pdf, *.png
 rule tables:
     input:
         unpack(report_inputs(TABLES)),
+        found=if_own(CONFIG.sizes_file),
     output:
         tables=table_files(),
         record=f"{ROOT}/tables/record.json",

@@ -23,7 +23,7 @@ rule statements:
     params:
         cells=[list(cell) for cell in CONFIG.cells],
         variants=[used_variants(*of) for of in model_splits()],
-        splits=list(SPLITS),
+        splits=list(CONFIG.known_splits),
         resamples=config["report"]["resamples"],
         seed=config["report"]["seed"],
         code=hashed("statements"),

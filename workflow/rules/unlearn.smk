@@ -12,9 +12,9 @@ rule unlearn:
     input:
         original=original_model,
         forget=f"{ROOT}/data/{{split}}.parquet",
-        retain=retain_table,
+        retain=table_of("train"),
         refusals=table("refusals"),
-        held_out=if_in_run(table("held_out")),
+        held_out=table_of("held_out") if IN_RUN else [],
     output:
         model=final_model(f"{CELL}/model"),
         training=f"{CELL}/training.parquet",
@@ -42,7 +42,7 @@ rule unlearn:
         template=template_of,
         objective=objective_of,
         regularizer=regularizer_of,
-        held_out_rows=config["data"]["held_out_rows"],
+        held_out_rows=CONFIG.untrained_rows,
         selection=selection_of,
         training=training_of("unlearn"),
         checkpoint_every=config["training"]["checkpoint_every"],

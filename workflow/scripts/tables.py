@@ -18,9 +18,12 @@ def main(inputs, output, params, wildcards, log):
         warnings = mixed_versions([record for *_, record in results.records()])
         for warning in warnings:
             context.log.warning(warning)
+        # What own files lack, and so the tables.
+        gaps = files.read_json(inputs.found)["gaps"] if inputs.found else {}
+        notes = [*params.notes, *(why for of_split in gaps.values() for why in of_split), *warnings]
         folder = Path(output.record).parent
         for declaration in registry.chosen(registry.TABLE, params.tables).values():
-            for path in writing.save(declaration, results, folder, [*params.notes, *warnings]):
+            for path in writing.save(declaration, results, folder, notes):
                 context.log.info("wrote %s", path)
         files.write_json(provenance.made_with(params, wildcards), output.record)
 

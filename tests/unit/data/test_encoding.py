@@ -8,7 +8,7 @@ import yaml
 from tokenizers import processors
 
 from geffect.data.batches import IGNORED, Batch, collate
-from geffect.data.encoding import Encoder, Example, check_lengths, encode
+from geffect.data.encoding import Encoder, Example, check_lengths, encode, encode_text
 from geffect.data.templates import Template
 from geffect.errors import DataError
 from geffect.models.folder import save_model
@@ -275,3 +275,42 @@ def test_the_encoder_of_a_folder_knows_how_long_a_row_may_be(tiny_model, tokeniz
         encoder(**row)
     with pytest.raises(DataError, match=r"forget rows, row 1: .* 128 positions"):
         encoder.rows([row | {"answer": "In a town."}, row], "forget rows")
+
+
+# Running text
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_every_token_of_a_running_text_is_labelled(any_tokenizer, closed):
+    text = "The river Lume runs through the town."
+    example = encode_text(any_tokenizer, text, closed)
+    eos = (any_tokenizer.eos_token_id,) if closed else ()
+    own = any_tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert example.labels == (*own, *eos)
+    assert example.prompt_length == 1 and example.closed == closed
+    (context,) = example.prompt
+    assert context in (any_tokenizer.bos_token_id, any_tokenizer.eos_token_id)
+
+
+def test_a_row_without_a_question_is_running_text(bpe):
+    encoder = Encoder(bpe, template_of("phi"))
+    rows = [
+        {"question": "", "answer": "She was."},
+        {"question": None, "answer": "She was."},
+        {"question": "", "answer": "She was.", "last": False},
+        {"question": "Who?", "answer": "She was.", "last": True},
+    ]
+    text, closed = encode_text(bpe, "She was."), encode_text(bpe, "She was.", closed=False)
+    asked = encode(bpe, template_of("phi"), "Who?", "She was.")
+    assert encoder.rows(rows) == [text, text, closed, asked]
+    assert encoder("", "She was.") == text and encoder("", "She was.", False) == closed
+    with pytest.raises(DataError, match="rows, row 0: its question is missing or not text"):
+        encoder.rows([{"answer": "She was."}])
+
+
+def test_a_text_that_is_longer_than_the_positions_is_named(bpe):
+    short = Encoder(bpe, template_of("phi"), 4)
+    with pytest.raises(DataError, match=r"texts, row 1: .* 4 positions; .*chunk_words"):
+        short.rows(
+            [{"question": "", "answer": t} for t in ("a", "many words are in here")], "texts"
+        )

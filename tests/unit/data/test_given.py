@@ -43,7 +43,7 @@ def test_a_json_file_may_have_an_object_a_line(tmp_path):
         ("a.jsonl", '{"a": 1}\n\n{"a": ', "a.jsonl, line 3: not JSON"),
         ("a.json", '[{"a": 1}, ', "a.json: not JSON"),
         ("a.json", '[{"a": 1}, 4]', "a.json, row 1: not an object"),
-        ("a.csv", 'a,b\n1,"2\n', "a.csv: not CSV"),
+        ("a.csv", 'a,b\n1,"2\n', "a.csv, line 2: not CSV"),
         ("a.txt", "x", "a.txt: not a table"),
     ],
 )

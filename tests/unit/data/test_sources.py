@@ -13,6 +13,7 @@ from geffect.data import fictional, tofu
 from geffect.data import sources as data
 from geffect.data.refusals import read_refusals
 from geffect.data.rows import read_rows, texts, trainable
+from geffect.data.splits import splits_of, table_names
 from geffect.errors import DataError
 
 SPLITS = list(tofu.SPLITS)
@@ -77,7 +78,8 @@ def tables(source, held_out):
 
 def test_the_tables_are_those_that_the_workflow_expects(source, tables):
     splits = [split for split, size in sizes(source).items() if size]
-    assert sorted(tables) == sorted(tofu.table_names(splits))
+    known = splits_of({"source": "fictional"})
+    assert sorted(tables) == sorted(table_names(known[split] for split in splits))
 
 
 def test_the_forget_rows_are_the_tail_and_the_retain_rows_the_head(source, tables):

@@ -1,5 +1,6 @@
 """The evaluation: one batched pass against slow and obvious definitions, on random tiny models."""
 
+import copy
 import math
 import zlib
 from dataclasses import replace
@@ -11,7 +12,7 @@ import torch
 from common import EOS
 from scipy.stats import ks_2samp
 
-from geffect.data.encoding import Encoder, Example
+from geffect.data.encoding import Encoder, Example, encode_text
 from geffect.data.templates import Template
 from geffect.errors import DataError
 from geffect.evaluation.metrics.membership import auc, privleak
@@ -548,6 +549,77 @@ def test_a_row_without_a_needed_field_is_named(
     with pytest.raises(DataError) as caught:
         samples(speaking(), encoder, evaluation_data, settings)
     assert str(caught.value) == f"evaluation data {dataset}, row 1: no {field}; complete the row"
+
+
+# What data sets lack
+
+
+@pytest.mark.parametrize("value", ["absent", None])
+def test_what_needs_an_absent_field_is_missing_and_all_else_is_as_before(
+    speaking, encoder, evaluation_data, value
+):
+    model, settings = speaking(), replace(SETTINGS, generation_length=8)
+    whole = samples(model, encoder, evaluation_data, settings).set_index(["dataset"])
+    needs = {
+        "paraphrased_question": {"es_perturb"},
+        "paraphrased_answer": {
+            "nll_paraphrased",
+            "truth_ratio_geometric",
+            "truth_ratio_arithmetic",
+        },
+        "perturbed_answer": {"truth_ratio_geometric", "truth_ratio_arithmetic"},
+    }
+    for field, columns in needs.items():
+        data = copy.deepcopy(evaluation_data)
+        for row in [row for rows in data.values() for row in rows]:
+            if value == "absent":
+                row.pop(field, None)
+            elif field in row:
+                row[field] = None
+        found = samples(model, encoder, data, settings).set_index(["dataset"])
+        for dataset in DATASETS:
+            had = field in evaluation_data[dataset][0]
+            gone = columns if had else set()
+            if had and dataset not in TOFU_SETS:
+                gone = gone | {"probability"}
+            for column in whole.columns.difference(["nll_perturbed"]):
+                mine, theirs = found.loc[dataset, column], whole.loc[dataset, column]
+                if column in gone:
+                    assert mine.isna().all() and theirs.notna().all(), (field, dataset, column)
+                else:
+                    pd.testing.assert_series_equal(mine, theirs, check_exact=False, rtol=1e-9)
+        values = metrics(found.reset_index(), None, settings).set_index(["metric", "dataset"])[
+            "value"
+        ]
+        assert np.isnan(values["mu", "all"]) or field == "paraphrased_question"
+        assert values.loc[["es_exact", "em", "mia_loss"]].notna().all()
+
+
+def test_running_text_has_what_a_teacher_forced_pass_tells(speaking, encoder, evaluation_data):
+    """The last chunk of a text has an EOS, which no score but the NLL looks at; others do not."""
+    model = speaking()
+    texts = ["the river was quiet and the town too", " which runs on"]
+    evaluation_data["unlearn"] = [
+        {"question": "", "answer": text, "last": n == 1, "row": n} for n, text in enumerate(texts)
+    ]
+    found = samples(model, encoder, evaluation_data, SETTINGS)
+    found = found[found["dataset"].eq("unlearn")].reset_index(drop=True)
+    for n, text in enumerate(texts):
+        example = encode_text(encoder.tokenizer, text, closed=n == 1)
+        labels = range(example.prompt_length, len(example))
+        logp = [next_logits(model, example.ids[:k]).log_softmax(-1)[example.ids[k]] for k in labels]
+        own = labels[:-1] if n == 1 else labels
+        hits = [int(next_logits(model, example.ids[:k]).argmax()) == example.ids[k] for k in own]
+        missed = [place for place, hit in enumerate(hits, start=1) if not hit]
+        nll = -float(sum(logp)) / len(logp)
+        row = found.loc[n]
+        assert row["nll"] == pytest.approx(nll, rel=1e-9)
+        assert row["probability"] == pytest.approx(math.exp(-nll), rel=1e-9)
+        assert row["em"] == pytest.approx(sum(hits) / len(hits))
+        assert row["es_exact"] == pytest.approx(1 - max(missed, default=0) / len(hits))
+        assert row["mia_zlib"] == pytest.approx(nll / len(zlib.compress(text.encode())), rel=1e-9)
+    assert found[["rouge", "es_perturb", "generated"]].isna().all().all()
+    assert found["mia_min_k"].notna().all()
 
 
 # Metrics

@@ -10,6 +10,7 @@ from geffect.cells.draws import Draws
 from geffect.data.draws import generator, order, pairing
 from geffect.data.encoding import Encoder, Example
 from geffect.data.rows import read_rows, trainable
+from geffect.errors import DataError
 from geffect.losses.loss import Loss
 from geffect.names import OBJECTIVE, REGULARIZER
 
@@ -110,6 +111,11 @@ class Cell:
         return replace(self.retain[row], refusal=self._refused(self.retain_rows[row], refusal))
 
     def _refused(self, row: Mapping, refusal: int) -> Example:
+        if not row["question"]:
+            raise DataError(
+                f"row {row['row']} is running text: there is no question to refuse; leave out "
+                "losses that look at refusals, or give it a question"
+            )
         return self.encoder(row["question"], self.refusals[refusal])
 
     def visits(

@@ -10,17 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from geffect import files
 from geffect.config import checks
+from geffect.data import own
 from geffect.data.refusals import read_refusals
+from geffect.data.splits import BACKGROUND, TABLES, Sizes, Split, splits_of, tofu_sizes
 from geffect.data.templates import Template
-from geffect.data.tofu import (
-    SPLITS,
-    check_counts,
-    data_directory,
-    forget_count,
-    row_count,
-    verify_folder,
-)
+from geffect.data.tofu import SPLITS, check_counts, data_directory, row_count, verify_folder
 from geffect.errors import ConfigError
 from geffect.losses import registry
 from geffect.names import MINIMUM_BLOCKS, NO_REGULARIZER, OBJECTIVE, REFERENCES, REGULARIZER
@@ -70,6 +66,8 @@ class Config:
         for model, split in dict.fromkeys((cell.model, cell.split) for cell in self.cells):
             self._check_relearning(model, split)
         self._check_probes()
+        if not self.own_tables:
+            self._check_rows()
 
     @property
     def models(self) -> list[str]:
@@ -80,6 +78,41 @@ class Config:
     def splits(self) -> list[str]:
         """The splits of the grid."""
         return list(dict.fromkeys(cell.split for cell in self.cells))
+
+    @property
+    def own_tables(self) -> bool:
+        """Whether the data are files of the user's own."""
+        return self.raw["data"]["source"] == TABLES
+
+    @cached_property
+    def known_splits(self) -> dict[str, Split]:
+        """The splits that the source of data has, by name."""
+        return splits_of(self.raw["data"])
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """How many rows the splits of the grid have.
+
+        Of own files: what the data job has counted, if it has; else they are read.
+
+        Raises:
+            DataError: an own file cannot be used.
+        """
+        if not self.own_tables:
+            return tofu_sizes(self.raw["data"], self.splits)
+        if self.sizes_file.is_file():
+            return Sizes.of(files.read_json(self.sizes_file)["sizes"])
+        return own.read(self.raw["data"], self.splits).sizes
+
+    @property
+    def untrained_rows(self) -> int:
+        """The number of first rows in the tables `Split.train` that unlearning leaves alone."""
+        return 0 if self.own_tables else self.raw["data"]["held_out_rows"]
+
+    @property
+    def sizes_file(self) -> Path:
+        """Where the data job writes what it has found in own files."""
+        return Path(self.raw["results"]) / self.raw["run"] / "data" / "found.json"
 
     def selected(self) -> list[CellKey]:
         """The cells of the grid that `only` selects.
@@ -129,7 +162,7 @@ class Config:
     def measured_steps(self, cell: CellKey) -> list[int]:
         """The steps at which a cell's run is looked at, from 0 to its last one."""
         settings = TrainingSettings(**self.training(cell.model, "unlearn", cell.objective))
-        last = settings.steps(forget_count(row_count(self.raw["data"]), cell.split))
+        last = settings.steps(self.sizes.forget[cell.split])
         return [*range(0, last, self.raw["training"]["checkpoint_every"]), last]
 
     def evaluated_steps(self, cell: CellKey) -> list[int]:
@@ -234,7 +267,8 @@ class Config:
         return [registry.get(kind, loss["name"]).path for kind, loss in pairs if loss is not None]
 
     def check_files(self) -> None:
-        """Checks the files that the configuration names (TOFU's, the refusals, model folders).
+        """Checks the files that the configuration names (of data, the refusals, model folders), and
+        what depends on the number of rows in own files.
 
         Raises:
             ConfigError: no folder is named, or the files of a model do not fit one another.
@@ -246,6 +280,9 @@ class Config:
             if not folder:
                 raise ConfigError("data.directory: not set; name TOFU's folder or set GEFFECT_TOFU")
             verify_folder(folder)
+        if self.own_tables:
+            self.sizes = own.read(data, self.splits).sizes
+            self._check_rows()
         read_refusals(data["refusals"])
         for model in self.models:
             if self.model(model)["source"] == "path":
@@ -270,7 +307,7 @@ class Config:
     def _grid(self) -> Iterator[CellKey]:
         known = {
             "models": self.raw["models"],
-            "splits": SPLITS,
+            "splits": self.known_splits,
             "objectives": self.raw["objectives"],
             "regularizers": [NO_REGULARIZER, *self.raw["regularizers"]],
         }
@@ -321,7 +358,11 @@ class Config:
         else:
             own |= {"unlearn", "tokens"}
         places = [(where, {k: v for k, v in entry.items() if k not in own})]
-        for section, known in (("splits", SPLITS), ("models", self.raw["models"])):
+        for section, known in (
+            # The variants of config.yaml have values for TOFU's.
+            ("splits", {**dict.fromkeys(SPLITS), **self.known_splits}),
+            ("models", self.raw["models"]),
+        ):
             for name, values in entry.get(section, {}).items():
                 if name not in known:
                     raise ConfigError(
@@ -368,18 +409,46 @@ class Config:
 
     def _check_data(self) -> None:
         data = self.raw["data"]
-        check_counts(row_count(data), self.splits, data["held_out_rows"])
+        if not self.own_tables:
+            check_counts(row_count(data), self.splits, data["held_out_rows"])
+            return
+        own.check_entries(data, self.splits)
+        absent = [name for name in BACKGROUND if data["tables"][name] is None]
+        for name in self.models:
+            if self.model(name)["source"] == "scratch" and absent:
+                raise ConfigError(
+                    f"models.{name}.source: scratch trains on background rows, but "
+                    f"data.tables.{absent[0]} is null; name a file there, or a model that is there"
+                )
 
     def _check_cell(self, cell: CellKey) -> None:
-        self._check_unlearning(cell)
-        self._check_selection(cell)
-        self._check_steps(cell)
         for kind, variant in ((OBJECTIVE, cell.objective), (REGULARIZER, cell.regularizer)):
             self._check_loss(kind, variant, cell.split, cell.model)
 
+    def _check_rows(self) -> None:
+        """What depends on how many rows there are, and of which kind."""
+        for cell in self.cells:
+            self._check_unlearning(cell)
+            self._check_selection(cell)
+            self._check_steps(cell)
+            self._check_questions(cell)
+
+    def _check_questions(self, cell: CellKey) -> None:
+        asked = [("forget", OBJECTIVE, cell.objective), ("retain", REGULARIZER, cell.regularizer)]
+        asked += [("retain", REGULARIZER, name) for name in self.probes(cell)]
+        for rows, kind, variant in asked:
+            resolved = self.loss(kind, variant, cell.split, cell.model)
+            if resolved is None or cell.split not in self.sizes.texts[rows]:
+                continue
+            if registry.get(kind, resolved["name"]).needs & {"refusals", "refusal_pairs"}:
+                raise ConfigError(
+                    f"{_SECTIONS[kind]}.{variant}: {resolved['name']!r} looks at refusals, but "
+                    f"{rows} rows of {cell.split} are running text, without a question to refuse; "
+                    "leave it out, or give them questions"
+                )
+
     def _check_unlearning(self, cell: CellKey) -> None:
-        rows = row_count(self.raw["data"])
-        forget = forget_count(rows, cell.split)
+        rows, forget = self.sizes.rows, self.sizes.forget[cell.split]
         settings = TrainingSettings(**self.training(cell.model, "unlearn", cell.objective))
 
         def key(name: str) -> str:
@@ -445,11 +514,11 @@ class Config:
                 f"{where}.by: {spec.name!r} pools samples and declares no weight(), so single "
                 "tokens of it have no effect; write logp, entropy or random"
             )
-        rows = row_count(self.raw["data"])
-        most = rows - forget_count(rows, cell.split) - self.raw["data"]["held_out_rows"]
+        most = self.sizes.trainable[cell.split]
         if chosen["rows"] > most:
             raise ConfigError(
-                f"{where}.rows: {chosen['rows']} rows, but {cell.split} of {rows} rows leaves only "
+                f"{where}.rows: {chosen['rows']} rows, but {cell.split} of {self.sizes.rows} rows "
+                "leaves only "
                 f"{most} retain rows to train on; lower it to {most} at most"
             )
         every = self.raw["training"]["checkpoint_every"]

@@ -26,7 +26,7 @@ from geffect.cost.work import (
     trained,
     unlearned,
 )
-from geffect.data.tofu import SPLITS, forget_count, row_count
+from geffect.data.splits import FULL
 from geffect.losses import registry
 from geffect.names import OBJECTIVE, REGULARIZER
 from geffect.training.settings import TrainingSettings
@@ -141,10 +141,8 @@ class Plan:
     """
 
     def __init__(self, config: Config):
-        self.config, self.raw = config, config.raw
+        self.config, self.raw, self.sizes = config, config.raw, config.sizes
         self._shapes: dict[str, Shape] = {}
-        self.rows = row_count(self.raw["data"])
-        self.held_out = self.raw["data"]["held_out_rows"]
 
     @cached_property
     def jobs(self) -> list[Job]:
@@ -157,7 +155,7 @@ class Plan:
         if stage == "base_training":
             return next(self._base(model, 1))
         if stage == "finetune":  # its rows are no matter of memory
-            return self._fit(model, stage, self._corpus("full"), 1)
+            return self._fit(model, stage, self._corpus(FULL), 1)
         if stage == "evaluate":
             return self._evaluation(model, wildcards["split"], stage, 1)
         if stage == "relearn":
@@ -183,7 +181,7 @@ class Plan:
     def _tokens(self, shape: Shape) -> tuple[float, float]:
         """Mean tokens of a row, and of its answer."""
         source = "fictional" if self.raw["data"]["source"] == "fictional" else "tofu"
-        whole, answer = _CHARACTERS[source]
+        whole, answer = self.sizes.characters or _CHARACTERS[source]
         characters = 4.4 if shape.vocabulary > 20000 else 3.6  # of a token
         return (whole + _PROMPT) / characters, answer / characters
 
@@ -198,6 +196,8 @@ class Plan:
 
     @property
     def _background(self) -> tuple[int, int]:
+        if self.sizes.background is not None:
+            return self.sizes.background
         given = self.raw["data"]["fictional"]
         own = (given["real_authors"], given["world_facts"])
         return _BACKGROUND.get(self.raw["data"]["source"], own)
@@ -236,12 +236,12 @@ class Plan:
         cells = [cell for cell in self.config.cells if cell.model == model]
         seeds = list(dict.fromkeys(cell.seed for cell in cells))
         yield from self._base(model, len(seeds))
-        corpora = dict.fromkeys((cell.seed, c) for cell in cells for c in ("full", cell.split))
-        for split in ("full", *SPLITS):
+        corpora = dict.fromkeys((cell.seed, c) for cell in cells for c in (FULL, cell.split))
+        for split in (FULL, *self.config.known_splits):
             if count := sum(corpus == split for _, corpus in corpora):
                 yield self._fit(model, "finetune", self._corpus(split), count)
         references = dict.fromkeys((cell.split, cell.seed) for cell in cells)
-        for split in SPLITS:
+        for split in self.config.known_splits:
             if count := sum(own == split for own, _ in references):
                 yield self._evaluation(model, split, "evaluate_reference", 2 * count)
                 if self.raw["relearn"] is not None:
@@ -252,7 +252,7 @@ class Plan:
             yield from self._of_cell(cell)
 
     def _corpus(self, split: str) -> int:
-        return self.rows - (0 if split == "full" else forget_count(self.rows, split))
+        return self.sizes.rows - (0 if split == FULL else self.sizes.forget[split])
 
     def _base(self, model: str, count: int) -> Iterator[Job]:
         if self.config.model(model)["source"] == "scratch":
@@ -377,7 +377,7 @@ class Plan:
             points = _SCAN + math.ceil(math.log2(1 / _SCAN / raw["matched"]["tolerance"]))
             base = self._evaluation(model, cell.split, "evaluate", 1)
             batch = raw["evaluation"]["micro_batch_size"]
-            found = matched(passes, base.work, self.held_out, points, batch)
+            found = matched(passes, base.work, self.sizes.held_out[cell.split], points, batch)
             gpus = self.config.resources(model, "matched")["gpus"]
             yield replace(base, stage="matched", work=found, gpus=gpus)
         if raw["relearn"] is not None:
@@ -395,13 +395,13 @@ class Plan:
 
     def _evaluation(self, model: str, split: str, stage: str, count: int) -> Job:
         settings, passes = self.raw["evaluation"], self._passes(model)
-        most = settings["max_rows"] or self.rows
-        forget = min(most, forget_count(self.rows, split))
+        most = settings["max_rows"] or self.sizes.rows
+        forget = min(most, self.sizes.forget[split])
         background = self._background
         work = evaluated(
             passes,
             forget,
-            min(most, self.held_out),
+            min(most, self.sizes.held_out[split]),
             (min(most, background[0]), min(most, background[1])),
             settings["micro_batch_size"],
             settings["generation_length"],
@@ -471,7 +471,7 @@ class Plan:
         ]
 
     def _unlearning(self, cell: CellKey, settings: TrainingSettings) -> Unlearning:
-        forget = forget_count(self.rows, cell.split)
+        forget = self.sizes.forget[cell.split]
         chosen = self.raw["geffect"]
         needs = self._needs(cell)
         objective, regularizer, *probes = (_term(need) for need in needs)
@@ -487,7 +487,7 @@ class Plan:
             selected = by[selection["by"]]
         return Unlearning(
             forget,
-            self.held_out if chosen["retain_rows"] == "held_out" else forget,
+            self.sizes.held_out[cell.split] if chosen["retain_rows"] == "held_out" else forget,
             settings.steps(forget),
             len(self.config.measured_steps(cell)),
             settings.batch_size,

@@ -20,7 +20,8 @@ class Batch:
     `start` is the first position whose prediction a loss looks at: the one before the first label
     of any sample, 0 under `all_positions`. `logp_ref` are the original model's label
     log-probabilities [B, T] from `start` on, where they are already known. `refusal` is the batch
-    of the examples' refusals, row by row, if all have one.
+    of the examples' refusals, row by row, if all have one. `closed` says of each example whether
+    its last label is EOS; of all, where it is empty.
     """
 
     input_ids: Tensor
@@ -29,6 +30,7 @@ class Batch:
     start: int = 0
     logp_ref: Tensor | None = None
     refusal: "Batch | None" = None
+    closed: tuple[bool, ...] = ()
 
     @property
     def all_positions(self) -> bool:
@@ -66,11 +68,12 @@ def collate(examples: Sequence[Example], pad_to: int | None = None) -> Batch:
         labels[row, example.prompt_length : len(example)] = torch.tensor(example.labels)
         mask[row, : len(example)] = 1
     if pad_to is not None:
-        return Batch(ids, labels, mask)
+        return Batch(ids, labels, mask, closed=tuple(e.closed for e in examples))
     refusals = [e.refusal for e in examples if e.refusal is not None]
     return Batch(
         ids,
         labels,
         start=min(e.prompt_length for e in examples) - 1,
         refusal=collate(refusals) if len(refusals) == len(examples) else None,
+        closed=tuple(e.closed for e in examples),
     )

@@ -1,72 +1,23 @@
 """Rows that somebody else prepared: files of questions and answers, and tokenised data sets."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from geffect import frames
 from geffect.data.batches import IGNORED
 from geffect.data.encoding import Example
+from geffect.data.reading import records
 from geffect.errors import DataError
-
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 
 
 def read_texts(path: str | Path) -> list[dict]:
     """The rows of a file: JSON lines, one JSON list of objects, CSV or parquet.
 
     Raises:
-        DataError: there is no such file, it is of another kind, not readable, or empty.
+        DataError: as of `reading.records`.
         DamagedError: it is not a complete parquet file.
     """
-    path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise DataError(f"{path}: not a table that is known; name a file {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file; check the path")
-    if path.suffix == ".parquet":
-        rows: list[Any] = frames.read(path).to_dict("records")
-    elif path.suffix == ".csv":
-        rows = _csv(path)
-    else:
-        rows = _json(path)
-    if not rows:
-        raise DataError(f"{path}: no rows; name a file that has some")
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise DataError(f"{path}, row {number}: not an object with names; fix the row")
-    return rows
-
-
-def _csv(path: Path) -> list[dict]:
-    try:
-        # "NA" and "null" are answers like any other.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except pd.errors.EmptyDataError:
-        return []
-    except ValueError as error:
-        raise DataError(f"{path}: not CSV ({str(error).strip()}); fix the file") from error
-    return table.to_dict("records")
-
-
-def _json(path: Path) -> list[Any]:
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-        if text.startswith("["):
-            return list(json.loads(text))
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error}); fix the file") from error
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            try:
-                rows.append(json.loads(line))
-            except ValueError as error:
-                raise DataError(f"{path}, line {number}: not JSON ({error}); fix it") from error
-    return rows
+    return [record.values for record in records(path)]
 
 
 def tokenised(rows: Iterable[Example | Mapping[str, Any]], what: str) -> list[Example]:

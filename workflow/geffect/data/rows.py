@@ -1,7 +1,9 @@
 """Reading the rows of data tables, wherever they came from."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,12 +12,17 @@ from geffect.errors import DamagedError
 
 
 def read_rows(path: str | Path) -> list[dict]:
-    """The rows of a table: parquet, or JSON with one row per line (like TOFU's files)."""
+    """The rows of a table: parquet, or JSON with one row per line (like TOFU's files).
+
+    What a row does not have is None.
+    """
     frame = _read_lines(path) if str(path).endswith((".json", ".jsonl")) else frames.read(path)
-    return [
-        {k: v.tolist() if hasattr(v, "tolist") else v for k, v in row.items()}
-        for row in frame.to_dict("records")
-    ]
+    return [{k: _plain(v) for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _read_lines(path: str | Path) -> pd.DataFrame:

@@ -105,9 +105,3 @@ def download(repository: str, revision: str) -> Path:
     """
     otherwise = "check data.hub, or set data.source: directory and name TOFU's in data.directory"
     return snapshot(repository, revision, list(file_hashes()), otherwise, "dataset")
-
-
-def table_names(splits: Sequence[str]) -> list[str]:
-    """The names of the data tables of a run over these splits."""
-    others = [of[split] for of in (SPLITS, HOLDOUT) for split in splits]
-    return ["full", *splits, *others, "held_out", "real_authors", "world_facts", "refusals"]

@@ -19,6 +19,7 @@ import yaml
 from geffect import frames
 from geffect.config import checks
 from geffect.config.given import read_file
+from geffect.data.splits import own, splits_of
 from geffect.data.templates import Template
 from geffect.data.tofu import SPLITS
 from geffect.errors import ConfigError, DataError, GeffectError
@@ -27,16 +28,24 @@ from geffect.names import HOLDOUT, PRECISIONS
 
 log = logging.getLogger(__name__)
 
-# Data set -> its file, of a run or of TOFU; {split} as in forget10, {number} as in 10.
+# Data set -> TOFU's file; {split} as in forget10, {number} as in 10.
 FILES = {
-    "unlearn": ("{split}.parquet", "{split}_perturbed.json"),
-    "retain": ("held_out.parquet", "retain_perturbed.json"),
-    "real_authors": ("real_authors.parquet", "real_authors_perturbed.json"),
-    "world_facts": ("world_facts.parquet", "world_facts_perturbed.json"),
-    "holdout": ("holdout{number}.parquet", "holdout{number}.json"),
+    "unlearn": "{split}_perturbed.json",
+    "retain": "retain_perturbed.json",
+    "real_authors": "real_authors_perturbed.json",
+    "world_facts": "world_facts_perturbed.json",
+    "holdout": "holdout{number}.json",
 }
 
-LOG_COLUMNS = ("dataset", "row", "question", "truth_ratio_geometric", "mia_loss", "mia_min_k")
+LOG_COLUMNS = (
+    "dataset",
+    "row",
+    "question",
+    "answer",
+    "truth_ratio_geometric",
+    "mia_loss",
+    "mia_min_k",
+)
 """What the metrics take of a retain model's log, among them columns that no other table has."""
 
 
@@ -47,20 +56,25 @@ def data_files(folder: str | Path, split: str) -> dict[str, str]:
         ConfigError: there is no such split.
         DataError: a file is missing.
     """
-    if split not in SPLITS:
-        raise ConfigError(f"--split {split}: unknown{ConfigError.suggestion(split, SPLITS)}")
     if not Path(folder).is_dir():
         raise DataError(f"--data {folder}: no such folder; name TOFU's, or the data of a run")
+    tables = splits_of({"source": "hub"}).get(split) or own(split)
+    if split not in SPLITS and not (Path(folder) / f"{tables.held_out}.parquet").is_file():
+        known = [p.stem.removeprefix("held_out_") for p in Path(folder).glob("held_out_*.parquet")]
+        raise ConfigError(
+            f"--split {split}: unknown{ConfigError.suggestion(split, [*SPLITS, *known])}"
+        )
+    of_run = {"unlearn": tables.forget, "retain": tables.held_out, HOLDOUT: tables.holdout}
     files = {}
-    for dataset, patterns in FILES.items():
-        names = [p.format(split=split, number=split.removeprefix("forget")) for p in patterns]
+    for dataset, pattern in FILES.items():
+        number = split.removeprefix("forget")
+        names = [f"{of_run.get(dataset, dataset)}.parquet"]
+        names += [pattern.format(split=split, number=number)] if split in SPLITS else []
         paths = [Path(folder) / name for name in names if (Path(folder) / name).is_file()]
         if paths:
             files[dataset] = str(paths[0])
         elif dataset != HOLDOUT:
-            raise DataError(
-                f"--data {folder}: neither {names[0]} nor {names[1]}; name a complete folder"
-            )
+            raise DataError(f"--data {folder}: no {' nor '.join(names)}; name a complete folder")
     return files
 
 
@@ -141,7 +155,9 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("model", help="a folder written by save_pretrained, with its tokenizer")
     parser.add_argument("--data", required=True, help="folder with TOFU's JSON files or a run's")
-    parser.add_argument("--split", required=True, help="forget01, forget05 or forget10")
+    parser.add_argument(
+        "--split", required=True, help="forget01, forget05, forget10, or one of own files"
+    )
     parser.add_argument("--template", required=True, help="its name in the configuration")
     parser.add_argument("--out", required=True, type=Path, help="folder to write to")
     parser.add_argument("--retain", help="the retain model's folder, or its samples.parquet")

@@ -1,10 +1,10 @@
 """The per-row log of an evaluation: every number that enters a metric, and the generated texts."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel
 
@@ -41,6 +41,7 @@ SAMPLES = [
 ]
 
 
+PERTURBED = ("paraphrased_question", "paraphrased_answer", "perturbed_answer")
 TRUTH_RATIOS = ("geometric", "arithmetic")
 
 
@@ -94,26 +95,36 @@ def samples(
         data: `unlearn` and `retain` rows (question, answer, paraphrased_question,
             paraphrased_answer, perturbed_answer), `real_authors` and `world_facts` rows
             (question, answer, perturbed_answer), and perhaps `holdout` rows (question, answer).
+            A data set may lack a field beyond these two in all its rows. Rows with an empty
+            question are running text (`Encoder.rows`).
 
     Returns:
         A row per question: `dataset`, `row`, `question`, `answer`, `generated`, `nll` and
         `nll_paraphrased` (mean per label token, nats), `nll_perturbed` (list), `es_exact`,
         `es_perturb`, `em`, `probability`, `rouge`, `truth_ratio_geometric`,
         `truth_ratio_arithmetic`, and the membership scores `mia_*` of the forget and holdout rows.
-        What a data set does not have is missing.
+        What a data set does not have is missing, and what needs it: truth ratios and the
+        probability of real authors and world facts without paraphrased or perturbed answers,
+        `es_perturb` without paraphrased questions. Of running text there are `es_exact`, `em`,
+        `probability` and the membership scores.
 
     Raises:
-        DataError: a row lacks a field that its metrics need.
+        DataError: a row lacks a field that others of its data set have.
     """
     kept = {name: list(data.get(name, ()))[: settings.max_rows] for name in EVALUATION_SETS}
     texts: dict[tuple[str, int, str], Example] = {}
     for dataset, rows in kept.items():
+        fields = _fields(dataset, rows)
         for number, row in enumerate(rows):
-            for text, example in _texts(encoder, dataset, number, row):
+            for text, example in _texts(encoder, dataset, number, row, fields):
                 texts[dataset, number, text] = example
     scores = score(model, list(texts.values()), settings.micro_batch_size)
     score_of = dict(zip(texts, scores, strict=True))
-    asked = [key for key in texts if key[2] == "answer" and key[0] != HOLDOUT]
+    asked = [
+        key
+        for key in texts
+        if key[2] == "answer" and key[0] != HOLDOUT and kept[key[0]][key[1]]["question"]
+    ]
     answers = generate(
         model,
         encoder.tokenizer,
@@ -135,28 +146,41 @@ def samples(
     return _ratios(pd.DataFrame(log))[SAMPLES]
 
 
-def _texts(encoder: Encoder, dataset: str, number: int, row: dict) -> Iterator[tuple[str, Example]]:
+def _fields(dataset: str, rows: Sequence[dict]) -> list[str]:
+    """The fields beyond question and answer that a data set has, of those that its metrics need."""
+    needed = {HOLDOUT: [], **dict.fromkeys(TOFU_SETS, PERTURBED)}.get(dataset, PERTURBED[-1:])
+    asked = [row for row in rows if row.get("question")]
+    return [name for name in needed if any(_there(row, name) for row in asked)]
+
+
+def _there(row: dict, name: str) -> bool:
+    return row.get(name) is not None and len(row[name]) > 0
+
+
+def _texts(
+    encoder: Encoder, dataset: str, number: int, row: dict, fields: Sequence[str]
+) -> Iterator[tuple[str, Example]]:
     """The texts of a row that are scored, by name."""
-    _check_row(row, dataset, number)
-    yield "answer", encoder(row["question"], row["answer"])
-    if dataset in TOFU_SETS:
+    _check_row(row, dataset, number, fields)
+    question = row["question"] or ""
+    yield "answer", encoder(question, row["answer"], row.get("last", True))
+    if not question:
+        return
+    if "paraphrased_question" in fields:
         yield "perturb", encoder(row["paraphrased_question"], row["answer"])
-        yield "para", encoder(row["question"], row["paraphrased_answer"])
-    if dataset != HOLDOUT:
+    if "paraphrased_answer" in fields:
+        yield "para", encoder(question, row["paraphrased_answer"])
+    if "perturbed_answer" in fields:
         for j, wrong in enumerate(row["perturbed_answer"]):
-            yield f"wrong{j}", encoder(row["question"], wrong)
+            yield f"wrong{j}", encoder(question, wrong)
 
 
-def _check_row(row: dict, dataset: str, number: int) -> None:
-    needed = ["question", "answer"]
-    if dataset != HOLDOUT:
-        needed += ["perturbed_answer"]
-    if dataset in TOFU_SETS:
-        needed += ["paraphrased_question", "paraphrased_answer"]
-    for name in needed:
-        value = row.get(name)
-        if value is None or len(value) == 0:
+def _check_row(row: dict, dataset: str, number: int, fields: Sequence[str]) -> None:
+    for name in ("answer", *fields) if row.get("question") else ("answer",):
+        if not _there(row, name):
             raise DataError(f"evaluation data {dataset}, row {number}: no {name}; complete the row")
+    if "question" not in row:
+        raise DataError(f"evaluation data {dataset}, row {number}: no question; complete the row")
 
 
 def _sample(
@@ -164,30 +188,32 @@ def _sample(
 ) -> dict:
     """One row of the log, without what is computed from its NLLs."""
     exact = score_of[dataset, number, "answer"]
+    paraphrased = score_of.get((dataset, number, "para"))
+    if dataset not in TOFU_SETS:
+        paraphrased = exact
+    answers = itertools.takewhile(
+        score_of.__contains__, ((dataset, number, f"wrong{j}") for j in itertools.count())
+    )
     result = {
         "dataset": dataset,
         "row": row.get("row", number),
-        "question": row["question"],
+        "question": row["question"] or "",
         "answer": row["answer"],
         "generated": generated.get((dataset, number)),
         "nll": exact.nll,
-        "nll_paraphrased": exact.nll,
-        "nll_perturbed": [
-            score_of[dataset, number, f"wrong{j}"].nll
-            for j in range(0 if dataset == HOLDOUT else len(row["perturbed_answer"]))
-        ],
+        "nll_paraphrased": math.nan if paraphrased is None else paraphrased.nll,
+        "nll_perturbed": [score_of[key].nll for key in answers],
     }
     # Without finite logits the arg max, and any text generated with it, mean nothing: an extraction
     # strength of 0 would pass for perfect forgetting. What is left out here is missing.
     finite = math.isfinite(exact.nll)
-    if dataset != HOLDOUT and finite:
-        result["rouge"] = _rouge(generated[dataset, number], row["answer"], dataset, number)
+    if finite and (dataset, number) in generated:
+        result["rouge"] = _rouge(generated[dataset, number], row["answer"])
     if dataset in TOFU_SETS:
-        perturb = score_of[dataset, number, "perturb"]
-        result["nll_paraphrased"] = score_of[dataset, number, "para"].nll
+        perturb = score_of.get((dataset, number, "perturb"))
         if finite:
             result |= {"es_exact": exact.extraction_strength, "em": exact.exact_memorization}
-        if math.isfinite(perturb.nll):
+        if perturb is not None and math.isfinite(perturb.nll):
             result["es_perturb"] = perturb.extraction_strength
     if dataset in MEMBERSHIP_SETS and finite:
         result |= {
@@ -200,24 +226,28 @@ def _sample(
     return result
 
 
-def _rouge(generated: str, answer: str, dataset: str, number: int) -> float:
+def _rouge(generated: str, answer: str) -> float:
+    """ROUGE; missing of an answer without a word that it sees."""
     try:
         return rouge_l_recall(generated, answer)
-    except ValueError as error:
-        raise DataError(f"evaluation data {dataset}, row {number}: {error}") from error
+    except ValueError:
+        return math.nan
 
 
 def _ratios(log: pd.DataFrame) -> pd.DataFrame:
     """Adds `probability`, both truth ratios, and the columns that no row has."""
     log = log.reindex(columns=[*dict.fromkeys([*log.columns, *SAMPLES])])
-    asked = log["dataset"].ne(HOLDOUT)
-    rows = log[asked]
+    compared = log["dataset"].ne(HOLDOUT) & log["nll_perturbed"].map(len).gt(0)
+    rows = log[compared]
     wrong = rows["nll_perturbed"].tolist()
     for form in ("geometric", "arithmetic"):
         ratios = truth_ratio(rows["nll_paraphrased"], wrong, form=form)
-        log.loc[asked, f"truth_ratio_{form}"] = ratios
-    absolute, chosen = answer_probability(rows["nll"]), choice_probability(rows["nll"], wrong)
-    log.loc[asked, "probability"] = np.where(rows["dataset"].isin(TOFU_SETS), absolute, chosen)
+        log.loc[compared, f"truth_ratio_{form}"] = ratios
+    own = log["dataset"].isin(TOFU_SETS)
+    log.loc[own, "probability"] = answer_probability(log.loc[own, "nll"])
+    chosen = compared & ~own
+    among = log.loc[chosen, "nll_perturbed"].tolist()
+    log.loc[chosen, "probability"] = choice_probability(log.loc[chosen, "nll"], among)
     texts = ["dataset", "row", "question", "answer", "generated", "nll_perturbed"]
     numbers = log.columns.difference(texts)
     return log.astype(dict.fromkeys(numbers, "float64"))

@@ -89,13 +89,19 @@ def _columns(log: pd.DataFrame, retain_log: pd.DataFrame | None) -> dict[str, di
         columns[dataset] = {name: frame[name].to_numpy() for name in SAMPLES}
     for dataset in MEMBERSHIP_SETS:
         rows = other[other["dataset"].eq(dataset)]
-        if rows["question"].tolist() != list(columns[dataset]["question"]):
+        if _asked(rows) != _asked(columns[dataset]):
             raise DataError(
                 f"retain log: its {dataset} rows are not this model's; evaluate the retain model "
                 "again"
             )
         columns[dataset] |= {f"{_BESIDE}{name}": rows[name].to_numpy() for name in SAMPLES}
     return columns
+
+
+def _asked(rows: Mapping) -> list[str]:
+    """The questions of some rows; of running text, the text."""
+    pairs = zip(rows["question"], rows["answer"], strict=True)
+    return [question or answer for question, answer in pairs]
 
 
 def _values(
@@ -108,9 +114,11 @@ def _values(
         if dataset in TOFU_SETS:
             columns += ["es_exact", "es_perturb", "em"]
         for metric in columns:
-            values[metric, dataset] = float(np.mean(rows(dataset, metric)))
+            found = rows(dataset, metric)
+            values[metric, dataset] = float(np.mean(found)) if found.size else math.nan
         aggregate = forget_score if dataset == UNLEARN else retain_score
-        values["truth_ratio", dataset] = aggregate(rows(dataset, f"truth_ratio_{truth_ratio}"))
+        ratios = rows(dataset, f"truth_ratio_{truth_ratio}")
+        values["truth_ratio", dataset] = aggregate(ratios) if ratios.size else math.nan
     values["mu", "all"] = model_utility({part: values[part] for part in UTILITY_PARTS})
     for attack in ATTACKS[:-1]:
         scores = (rows(dataset, f"mia_{attack}") for dataset in MEMBERSHIP_SETS)
@@ -118,9 +126,9 @@ def _values(
     compared_only = ("fq", "mia_reference", "privleak")
     values |= {(metric, UNLEARN): math.nan for metric in compared_only}
     if compared:
-        ratios = "truth_ratio_geometric"
+        column = "truth_ratio_geometric"
         values["fq", UNLEARN] = forget_quality(
-            rows(UNLEARN, ratios), rows(UNLEARN, _BESIDE + ratios)
+            rows(UNLEARN, column), rows(UNLEARN, _BESIDE + column)
         )
         of_retain = auc(*(rows(dataset, f"{_BESIDE}mia_min_k") for dataset in MEMBERSHIP_SETS))
         values["privleak", UNLEARN] = privleak(values["mia_min_k", UNLEARN], of_retain)

@@ -23,7 +23,8 @@ class Answer:
     Attributes:
         nll: mean negative log-likelihood per label token, EOS included, in nats.
         predicted: the arg max at each token of the answer, given the true tokens before it.
-        target: the answer's tokens. EOS is in neither of the two.
+        target: the answer's tokens. EOS is in neither of the two; a chunk of running text that
+            does not end with EOS is there with all its tokens.
     """
 
     nll: float
@@ -44,9 +45,10 @@ def answers(batch: Batch, logits: Tensor, logp: Tensor, mask: Tensor) -> list[An
     labels = mask.cpu()
     predicted = logits.argmax(dim=-1).cpu()[labels].split(lengths)
     target = next_tokens(batch).cpu()[labels].split(lengths)
+    closed = batch.closed or (True,) * len(lengths)
     return [
-        Answer(value, tuple(own[:-1].tolist()), tuple(tokens[:-1].tolist()))
-        for value, own, tokens in zip(nll, predicted, target, strict=True)
+        Answer(value, tuple(own[: n - eos].tolist()), tuple(tokens[: n - eos].tolist()))
+        for value, own, tokens, n, eos in zip(nll, predicted, target, lengths, closed, strict=True)
     ]
 
 

@@ -7,9 +7,7 @@ from scipy.stats import spearmanr
 FEWEST = 5
 
 
-def spearman(
-    x: pd.Series, y: pd.Series, resamples: int, seed: int
-) -> tuple[float, float, float]:
+def spearman(x: pd.Series, y: pd.Series, resamples: int, seed: int) -> tuple[float, float, float]:
     """Spearman's ρ, and the ends of its 95% bootstrap interval over the pairs; missing where one
     of the two is constant.
     """

@@ -6,6 +6,7 @@ import pytest
 from made_up import STEPS, draw, lines, made_up_results, texts
 
 from geffect.names import CELL
+from geffect.report import correlation
 from geffect.report.figures import densities, outcome, predicted
 from geffect.report.results import Results
 from geffect.report.weighting import weighted_instances

@@ -117,4 +117,5 @@ def _panel(
         if sizes.max() > 100 * sizes.quantile(0.25):
             threshold = curves.decade(max(sizes.quantile(0.25), sizes.max() / 1e4))
             curves.symlog(axes, "x", rows[reading], threshold)
-    axes.set_title(correlation.said(rows[reading], rows["value"], results.resamples, results.seed), fontsize=style.SMALL)
+    found = correlation.said(rows[reading], rows["value"], results.resamples, results.seed)
+    axes.set_title(found, fontsize=style.SMALL)

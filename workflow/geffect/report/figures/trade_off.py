@@ -53,7 +53,7 @@ def draw(results: Results) -> Figure:
     chosen = measured
     points: dict[Axes, list[style.Point]] = {}
     if measured.empty:
-        style.gap(axes, "no cell has been evaluated")
+        style.gap(axes, _why_nothing(main))
     else:
         axes.margins(0.12)
         chosen = measured[measured["objective"].isin([*base, *REFERENCES])]
@@ -65,7 +65,7 @@ def draw(results: Results) -> Figure:
         points[panels[objective]] = _sweep(panels[objective], results.frame("metrics"), members)
         more.append(f"{objective} {', '.join(str(seed) for seed in members.seeds)}")
     lacking = main.drop(measured.index) if len(main) else main
-    gaps = [f"{_row_name(row)} ({row['status']})" for row in _dicts(lacking)]
+    gaps = [f"{_row_name(row)} ({_lack(row)})" for row in _dicts(lacking)]
     if len(measured):
         fewer = chosen[~_full(chosen)]
         gaps += [f"{_row_name(row)} has {row['n_seeds']} seeds only" for row in _dicts(fewer)]
@@ -99,6 +99,21 @@ def _measured(main: pd.DataFrame) -> pd.DataFrame:
     if main.empty:
         return main
     return main[np.isfinite(main[[X, Y]].astype("float64")).all(axis=1)]
+
+
+def _lack(row: Mapping) -> str:
+    """Why a row has no point: its status, or the number that the data does not allow."""
+    evaluated = row["status"] == "ok" and np.isfinite(row[X])
+    return "no Model Utility" if evaluated else row["status"]
+
+
+def _why_nothing(main: pd.DataFrame) -> str:
+    evaluated = len(main) and np.isfinite(main[X].astype("float64")).any()
+    return (
+        "no Model Utility: see the notes of the tables"
+        if evaluated
+        else ("no cell has been evaluated")
+    )
 
 
 def _dicts(frame: pd.DataFrame) -> list[dict]:
