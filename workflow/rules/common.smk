@@ -81,9 +81,7 @@ wildcard_constraints:
 # --- Tables and figures, as their files declare them.
 
 try:
-    GIVEN = dict(
-        config["report"], matched=MATCHED, relearn=RELEARN, quantized=QUANTIZE
-    )
+    GIVEN = dict(config["report"], matched=MATCHED, relearn=RELEARN, quantized=QUANTIZE)
     TABLES = registry.asked(registry.catalogue(registry.TABLE), GIVEN)
     DRAWN = registry.asked(
         registry.catalogue(registry.FIGURE, tuple(config["report"]["figures"])), GIVEN

@@ -17,7 +17,7 @@ if RELEARN:
             model=f"{CELL}/model",
             provenance=f"{CELL}/provenance.json",
             forget=f"{ROOT}/data/{{split}}.parquet",
-            held_out=table("held_out"),
+            held_out=table_of("held_out"),
         output:
             relearn=f"{CELL}/relearn.parquet",
             record=f"{CELL}/relearn.json",
@@ -48,7 +48,7 @@ if RELEARN:
         input:
             model=f"{MODEL}/model",
             forget=f"{ROOT}/data/{{split}}.parquet",
-            held_out=table("held_out"),
+            held_out=table_of("held_out"),
         output:
             relearn=f"{REFERENCE}/relearn.parquet",
             record=f"{REFERENCE}/relearn.json",
@@ -65,7 +65,7 @@ if QUANTIZE:
             model=f"{CELL}/model",
             provenance=f"{CELL}/provenance.json",
             unlearn=f"{ROOT}/data/{{split}}.parquet",
-            retain=table("held_out"),
+            retain=table_of("held_out"),
         output:
             quantized=f"{CELL}/quantized.parquet",
             record=f"{CELL}/quantized.json",
@@ -95,7 +95,7 @@ if QUANTIZE:
         input:
             model=f"{MODEL}/model",
             unlearn=f"{ROOT}/data/{{split}}.parquet",
-            retain=table("held_out"),
+            retain=table_of("held_out"),
         output:
             quantized=f"{REFERENCE}/quantized.parquet",
             record=f"{REFERENCE}/quantized.json",

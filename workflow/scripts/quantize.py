@@ -7,18 +7,16 @@ from geffect.data.encoding import Encoder
 from geffect.data.rows import read_rows
 from geffect.evaluation.folder import holds_weights
 from geffect.evaluation.recall import Recall, nothing
-from geffect.jobs import context, engine, provenance
-from geffect.models import compute
+from geffect.jobs import context, provenance
 from geffect.models.folder import load_model
 from geffect.models.rounding import round_weights
 from geffect.names import RETAIN, TOFU_SETS, UNLEARN, WHOLE_BITS
 
 
-def main(inputs, output, params, wildcards, log, config):
+def main(job):
+    inputs, output, params, wildcards = job.input, job.output, job.params, job.wildcards
     what = f"quantize {' '.join(str(value) for _, value in wildcards.items())}"
-    with context.job(what, log):
-        device = compute.prepare(**params.compute)
-        engine.check_gpus(device, config, "quantize", wildcards)
+    with context.computing("quantize", what, job) as device:
         rows = {UNLEARN: read_rows(inputs.unlearn), RETAIN: read_rows(inputs.retain)}
         rows = {name: own[: params.max_rows] for name, own in rows.items()}
         made = provenance.made_of(inputs, params, wildcards)
@@ -43,11 +41,4 @@ def main(inputs, output, params, wildcards, log, config):
 
 
 if "snakemake" in globals():
-    main(
-        snakemake.input,
-        snakemake.output,
-        snakemake.params,
-        snakemake.wildcards,
-        snakemake.log[0],
-        snakemake.config,
-    )
+    main(snakemake)

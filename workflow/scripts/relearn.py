@@ -8,8 +8,7 @@ from geffect.data.encoding import Encoder
 from geffect.data.rows import read_rows
 from geffect.evaluation.folder import holds_weights
 from geffect.evaluation.recall import Recall, nothing
-from geffect.jobs import context, engine, provenance
-from geffect.models import compute
+from geffect.jobs import context, provenance
 from geffect.models.folder import load_model
 from geffect.names import OTHER, RELEARNED, RETAIN
 from geffect.training.relearning import relearn
@@ -18,11 +17,10 @@ from geffect.training.settings import TrainingSettings
 DATASETS = (OTHER, RELEARNED, RETAIN)
 
 
-def main(inputs, output, params, wildcards, log, config):
+def main(job):
+    inputs, output, params, wildcards = job.input, job.output, job.params, job.wildcards
     what = f"relearn {' '.join(str(value) for _, value in wildcards.items())}"
-    with context.job(what, log):
-        device = compute.prepare(**params.compute)
-        engine.check_gpus(device, config, "relearn", wildcards)
+    with context.computing("relearn", what, job) as device:
         forget, settings = read_rows(inputs.forget), TrainingSettings(**params.training)
         seed = int(wildcards.seed)
         chosen, others = division(len(forget), params.rows, generator(seed, "relearned rows"))
@@ -62,11 +60,4 @@ def main(inputs, output, params, wildcards, log, config):
 
 
 if "snakemake" in globals():
-    main(
-        snakemake.input,
-        snakemake.output,
-        snakemake.params,
-        snakemake.wildcards,
-        snakemake.log[0],
-        snakemake.config,
-    )
+    main(snakemake)

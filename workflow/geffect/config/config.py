@@ -474,7 +474,7 @@ class Config:
         if found is None:
             return
         rows = self.raw["relearn"]["rows"]
-        forget = forget_count(row_count(self.raw["data"]), split)
+        forget = self.sizes.forget[split]
         if rows >= forget:
             raise ConfigError(
                 f"relearn.rows: {rows} rows, but {split} has only {forget}, and none is left to "

@@ -396,12 +396,12 @@ class Plan:
     def _evaluation(self, model: str, split: str, stage: str, count: int) -> Job:
         settings, passes = self.raw["evaluation"], self._passes(model)
         most = settings["max_rows"] or self.sizes.rows
-        forget = min(most, self.sizes.forget[split])
+        forget, held_out = self._rows(split)
         background = self._background
         work = evaluated(
             passes,
             forget,
-            min(most, self.sizes.held_out[split]),
+            held_out,
             (min(most, background[0]), min(most, background[1])),
             settings["micro_batch_size"],
             settings["generation_length"],
@@ -418,8 +418,8 @@ class Plan:
 
     def _rows(self, split: str) -> tuple[int, int]:
         """Rows of D_u, and held-out rows, that are looked at."""
-        most = self.raw["evaluation"]["max_rows"] or self.rows
-        return min(most, forget_count(self.rows, split)), min(most, self.held_out)
+        most = self.raw["evaluation"]["max_rows"] or self.sizes.rows
+        return min(most, self.sizes.forget[split]), min(most, self.sizes.held_out[split])
 
     def _relearning(self, model: str, split: str, stage: str, count: int) -> Job:
         shape, passes = self.shape(model), self._passes(model)
@@ -436,7 +436,7 @@ class Plan:
         )
         work += Work(host=steps * memory.fetched_by_update(shape, losses))
         # The relearned rows, and the held-out ones, are looked at without other answers.
-        look = recalled(passes, min(forget, forget_count(self.rows, split) - rows), 0, at_once)
+        look = recalled(passes, min(forget, self.sizes.forget[split] - rows), 0, at_once)
         look += passes.over(rows + held_out, at_once, FORWARD, by_length=True)
         moments = memory.training(
             shape,
