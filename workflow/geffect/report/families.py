@@ -60,6 +60,12 @@ class Family:
         mine &= frame["seed"].isin(self.seeds)
         return frame[mine & frame["regularizer"].eq(self.regularizer)]
 
+    def alone(self, frame: pd.DataFrame, variant: str) -> pd.DataFrame:
+        """The rows of one member, of all its seeds, where it is compared with no other member."""
+        if frame.empty:
+            return frame
+        return frame[frame["objective"].eq(variant) & frame["regularizer"].eq(self.regularizer)]
+
     def note(self) -> list[str]:
         """Which seeds are drawn, where some variants have more of them."""
         return [f"Drawn: {seeds.said(self.seeds)}, which all variants have."]

@@ -452,6 +452,16 @@ def test_more_blocks_in_the_shallow_third_are_no_proof_that_they_are_affected_mo
 
 
 @pytest.mark.parametrize("by", [GEFFECT, CHANGE])
+def test_a_sweep_counts_as_one_objective(by, grid):
+    made = grid().run("ga", shallow=0.5)
+    for variant in ("rmu_l1_c2", "rmu_l1_c4", "rmu_l2_c2"):
+        made.run(variant, shallow=3)
+    row = made.judged(2, by, "a")
+    assert row["value"] == pytest.approx((0.5 + 3) / 2)
+    assert "compared for each seed (runs × data sets) 4" in row["reason"]
+
+
+@pytest.mark.parametrize("by", [GEFFECT, CHANGE])
 @pytest.mark.parametrize("part", ["a", "b"])
 def test_a_loss_that_stops_below_some_blocks_by_construction_says_nothing_of_layers(part, by, grid):
     """RMU has no gradient above its layer, so shallow comes first whatever the model is like."""

@@ -37,8 +37,7 @@ def draw(results: Results) -> Figure:
     objective = "npo" if "npo" in families else next(iter(families))
     members = family(results, objective)
     variant = families[objective][0]
-    rows = members.rows(weighted_instances(results))
-    rows = rows[rows["objective"].eq(variant)] if len(rows) else rows
+    rows = members.alone(weighted_instances(results), variant)
     steps = _steps(rows)
     title = (
         f"Do large NPO weights (β = {beta(results, variant):g}) go to samples that harm retention "

@@ -50,7 +50,7 @@ def draw(results: Results) -> Figure:
     labelled = [axes for axes in grid.flat if len(axes.lines) > 1]
     if labelled:
         style.legend_below(figure, labelled, columns=4)
-    bands = f"Bands: {LEAST:.0%} to {GREATEST:.0%} of the samples, of all seeds together."
+    bands = f"Bands: {LEAST:.0%} to {GREATEST:.0%} of the samples, of the seeds together."
     style.note_gaps(figure, [] if rows.empty else results.gaps("instances"), [bands])
     return style.laid_out(figure)
 
@@ -58,13 +58,12 @@ def draw(results: Results) -> Figure:
 def _panel(axes: Axes, results: Results, objective: str, rows: pd.DataFrame) -> None:
     axes.set_title(objective)
     members = family(results, objective)
-    rows = members.rows(rows)
-    chosen = [
-        member
-        for member in members.members
-        if objective == "npo" or member.variant == results.families()[objective][0]
-    ]
-    rows = rows[rows["objective"].isin([m.variant for m in chosen])] if len(rows) else rows
+    if objective == "npo":
+        chosen, rows = list(members.members), members.rows(rows)
+    else:
+        variant = results.families()[objective][0]
+        chosen = [member for member in members.members if member.variant == variant]
+        rows = members.alone(rows, variant)
     if rows.empty:
         style.gap(axes, "no instances: not measured, or geffect.instances is off")
         return

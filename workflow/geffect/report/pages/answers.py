@@ -96,7 +96,7 @@ class Group:
             which R_r rose noticeably.
         blocks: third -> number of its blocks.
         tokens: (objective, regularizer) -> the texts that damage retention most.
-        steps: the first and last step that `tokens` are the mean of.
+        steps: (objective, regularizer) -> the first and last step that `tokens` are the mean of.
         matched: RUN, `a`, the metrics MATCHED, at matched retention; by ES on D_u. None where it
             was not asked for.
     """
@@ -107,7 +107,7 @@ class Group:
     thirds: Mapping[tuple[str, str], pd.Series]
     blocks: Mapping[str, int]
     tokens: Mapping[tuple[str, str], list[str]] = field(default_factory=dict)
-    steps: tuple[int, int] = (0, 0)
+    steps: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     matched: pd.DataFrame | None = None
     es_retain: float = math.nan
 
@@ -157,7 +157,7 @@ def _group(tables: Tables, main: pd.DataFrame) -> Group:
         thirds,
         {third: len(names) for third, names in members.items()},
         {run: found for run in compared if (found := _texts(mine, run))},
-        (int(mine["first_step"].min()), int(mine["last_step"].max())) if len(mine) else (0, 0),
+        {run: _span(of) for run in compared if len(of := _of(mine, run))},
         _matched(tables, compared, common),
         tables.es_retain,
     )
@@ -266,6 +266,10 @@ def _texts(tokens: pd.DataFrame, run: tuple[str, str]) -> list[str]:
     if mine.empty:
         return []
     return mine.groupby("text", sort=False)["share"].sum().nlargest(5).index.tolist()
+
+
+def _span(tokens: pd.DataFrame) -> tuple[int, int]:
+    return int(tokens["first_step"].min()), int(tokens["last_step"].max())
 
 
 def _matched(
@@ -424,8 +428,8 @@ def _tokens(group: Group, plain: pd.DataFrame, harm: pd.Series) -> list[str]:
     if weighted.empty:
         return ["Not measured (geffect.tokens), or no objective here weighs tokens of the answers."]
     chosen = weighted.loc[weighted["change_retain"].idxmax()]
-    texts = group.tokens[chosen["objective"], NO_REGULARIZER]
-    first, last = group.steps
+    run = chosen["objective"], NO_REGULARIZER
+    texts, (first, last) = group.tokens[run], group.steps[run]
     lines = [
         f"In {chosen['objective']} ({seeds.said(group.seeds)}, the mean over the measured steps "
         f"{first} to {last}), by weight × e_retain added up over D_u: "

@@ -374,6 +374,11 @@ class Runs:
         """The objectives that the grid runs without a regularizer."""
         return [name for name, regularizer in self.pairs() if regularizer == NO_REGULARIZER]
 
+    def standing(self) -> list[str]:
+        """One variant of each of these objectives, so that a sweep does not outweigh the others."""
+        families = dict.fromkeys(self.family(OBJECTIVE, name) for name in self.without_regularizer)
+        return [self.variant(family) for family in families]
+
     def regularized(self) -> list[tuple[str, str, str]]:
         """(objective, regularizer, term) of all runs with a regularizer, then of all probes."""
         own = [(o, r, REGULARIZER) for o, r in self.pairs() if r != NO_REGULARIZER]
