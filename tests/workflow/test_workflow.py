@@ -77,19 +77,21 @@ def test_the_grid_with_three_seeds_is_planned_in_under_20_seconds(tmp_path, seco
     assert seconds() < 20
 
 
+GRID = {
+    "models": ["tiny-phi"],
+    "splits": ["forget01", "forget10"],
+    "objectives": ["ga", "wga", "npo", "tnpo", "wtnpo"],
+    "regularizers": ["none", "kl"],
+    "seeds": [1, 2],
+}
+
+
 class Grid:
     """A finished run of 40 cells whose files are empty: enough for planning."""
 
     def __init__(self, folder, checkout):
         self.folder = checkout(folder)
-        grid = {
-            "models": ["tiny-phi"],
-            "splits": ["forget01", "forget10"],
-            "objectives": ["ga", "wga", "npo", "tnpo", "wtnpo"],
-            "regularizers": ["none", "kl"],
-            "seeds": [1, 2],
-        }
-        change = {"run": "grid", "grid": [grid]}
+        change = {"run": "grid", "grid": [GRID]}
         self.write("grid.yaml", change)
         output = self.run("-n", "--forceall", "--detailed-summary")
         for line in output.splitlines()[1:]:
@@ -177,6 +179,21 @@ def test_another_share_replans_matched_retention_alone(grid):
     grid.write("off.yaml", {"matched": {"evaluate": False}})
     jobs = grid.plan(config=["off.yaml"])
     assert "matched" not in jobs and set(jobs) <= set(shown)
+
+
+def test_relearning_and_rounding_are_added_and_replan_nothing_else(grid):
+    asked = {"relearn": {"rows": 4, "batch_size": 4}, "quantize": [8]}
+    # forget01 has only 4 rows.
+    grid.write("short.yaml", {**asked, "grid": [{**GRID, "splits": ["forget10"]}]})
+    jobs = grid.plan(config=["short.yaml"])
+    added = {name: jobs.pop(name) for name in list(jobs) if name.startswith(("rel", "qua"))}
+    # Two seeds: a retain model each, and the original one beside it.
+    assert added == {"relearn": 20, "relearn_reference": 2, "quantize": 20, "quantize_reference": 4}
+    assert not {"unlearn", "evaluate", "finetune", "matched"} & set(jobs)
+    only = {"only": {"objectives": ["npo"], "seeds": [1], "stages": ["evaluate"]}}
+    grid.write("only.yaml", only)
+    jobs = grid.plan("cells", config=["short.yaml", "only.yaml"])
+    assert jobs == {"relearn": 2, "quantize": 2}
 
 
 def test_where_and_how_resume_states_are_left_replans_nothing(grid):

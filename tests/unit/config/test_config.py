@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[3]
 OVERLAYS = sorted((ROOT / "config").glob("*.yaml"))
 ON_TOP_OF = {
     "all_objectives.yaml": "demo.yaml",
+    "relearning.yaml": "demo.yaml",
     "token_selection.yaml": "demo.yaml",
     "tofu_grid.yaml": "tofu_small.yaml",
 }
@@ -367,6 +368,19 @@ def test_only_leaves_the_cells_that_it_names(raw, only, count):
 def test_an_only_that_leaves_nothing_or_is_misspelt_is_an_error(raw, only):
     with pytest.raises(ConfigError, match="only"):
         Config(raw | {"only": only}).selected()
+
+
+def test_what_relearning_leaves_open_is_the_unlearning_of_the_model(raw):
+    assert Config(raw).relearning("phi-1_5") is None
+    raw["relearn"] = {"rows": 20, "epochs": 3, "learning_rate": 1e-4}
+    raw["objectives"]["ga"]["unlearn"] = {"weight_decay": 0.5}
+    raw["models"]["llama-2-7b"]["relearn"] = {"learning_rate": 5e-6, "micro_batch_size": 2}
+    config = Config(raw)
+    for model, own in (
+        ("phi-1_5", {"epochs": 3, "learning_rate": 1e-4}),
+        ("llama-2-7b", {"epochs": 3, "learning_rate": 5e-6, "micro_batch_size": 2}),
+    ):
+        assert config.relearning(model) == config.training(model, "unlearn") | own
 
 
 def test_what_a_token_selection_leaves_open_has_defaults(raw):

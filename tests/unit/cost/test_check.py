@@ -51,8 +51,10 @@ def test_the_job_that_wildcards_name_is_the_one_of_the_grid(model, in_run, raw):
     raw["grid"] = [{"models": [model], **{f"{k}s": [CELL[k]] for k in CELL}}]
     raw["grid"][0]["seeds"] = [42]
     raw["geffect"]["probes"] = {"objectives": [], "regularizers": []}
+    raw["relearn"], raw["quantize"] = {"rows": 20}, [4]
     plan = Plan(Config(raw))
-    stages = ["unlearn", "evaluate", "matched", *([] if in_run else ["geffect"])]
+    added = ["relearn", "quantize"]
+    stages = ["unlearn", "evaluate", "matched", *added, *([] if in_run else ["geffect"])]
     for stage in stages:
         (job,) = (job for job in plan.jobs if job.stage == stage)
         assert plan.job(stage, {"model": model, **CELL}) == job
@@ -61,8 +63,11 @@ def test_the_job_that_wildcards_name_is_the_one_of_the_grid(model, in_run, raw):
         assert job.stage != "finetune" or (job.parts, job.gpus) == (fitted.parts, fitted.gpus)
 
 
-@pytest.mark.parametrize("stage", ["finetune", "unlearn", "evaluate", "matched"])
+@pytest.mark.parametrize(
+    "stage", ["finetune", "unlearn", "evaluate", "matched", "relearn", "quantize"]
+)
 def test_a_job_runs_on_cards_as_large_as_its_plan_and_on_none_that_is_smaller(stage, raw, rng):
+    raw["relearn"], raw["quantize"] = {"rows": 20}, [4]
     job = Plan(Config(raw)).job(stage, LLAMA)
     size = int(job.per_card()) + 1
     larger = int(rng.integers(size, 2 * size))

@@ -74,7 +74,28 @@ def test_every_cell_and_every_reference_of_the_paper_is_a_job(paper):
         "evaluate_reference": models * seeds * 2 * 3,
         **dict.fromkeys(("unlearn", "geffect", "evaluate", "matched"), len(config.cells)),
         "evaluate_at": 0,
+        **dict.fromkeys(("relearn", "relearn_reference", "quantize", "quantize_reference"), 0),
     }
+    asked = changed(outside(paper), relearn={"rows": 20}, quantize=[8, 4])
+    found = Plan(Config(asked)).jobs
+    more = {stage: sum(job.count for job in found if job.stage == stage) for stage in STAGES}
+    cells = dict.fromkeys(("relearn", "quantize"), len(config.cells))
+    beside = {"relearn_reference": models * seeds * 3, "quantize_reference": models * seeds * 2 * 3}
+    assert more == {**counts, **cells, **beside}
+
+
+def test_relearning_costs_its_updates_and_its_looks(paper):
+    def hours(**relearn):
+        job = jobs(changed(one_cell(paper), relearn={"rows": 20, **relearn}), "relearn")[0]
+        return job.work.flops
+
+    # 6 updates of 16 rows, and looks at 20 rows, 400 held-out ones, and 7 texts of 380 others.
+    given, more = hours(epochs=5), hours(epochs=10)
+    assert 1.9 * given > more > 1.7 * given, "a look comes before the first epoch"
+    assert hours(epochs=5, batch_size=20) < 1.05 * given
+    only = jobs(changed(one_cell(paper), quantize=[8]), "quantize")[0].work
+    both = jobs(changed(one_cell(paper), quantize=[8, 4]), "quantize")[0].work
+    assert both.flops == pytest.approx(1.5 * only.flops) and both.disk > only.disk
 
 
 def test_a_scratch_model_is_base_trained_and_measured_in_its_run():

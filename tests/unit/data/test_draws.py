@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from geffect.data.draws import generator, order, pairing
+from geffect.data.draws import division, generator, order, pairing
 
 
 def test_a_generator_is_that_of_its_seed_and_purpose(seed):
@@ -42,3 +42,14 @@ def test_partners_are_drawn_from_all_of_a_pool_and_may_repeat(seed):
     assert drawn.shape == (200, 3)
     assert set(drawn.ravel()) == set(range(5))
     assert any(len(set(row)) < 3 for row in drawn)
+
+
+def test_a_division_has_every_row_once_and_follows_its_generator(rng, seed):
+    rows = int(rng.integers(2, 40))
+    chosen = int(rng.integers(1, rows))
+    drawn, others = division(rows, chosen, generator(seed, "relearned rows"))
+    assert len(drawn) == chosen and sorted([*drawn, *others]) == list(range(rows))
+    assert drawn == sorted(drawn) and others == sorted(others)
+    assert (drawn, others) == division(rows, chosen, generator(seed, "relearned rows"))
+    many = {tuple(division(40, 8, generator(s, "relearned rows"))[0]) for s in range(10)}
+    assert len(many) == 10

@@ -94,11 +94,14 @@ def test_two_figures_of_one_name_are_refused(tmp_path):
 def test_what_reads_something_optional_is_made_only_where_it_is_given():
     tables = registry.catalogue(registry.TABLE)
     matched = {"matched", "matched_trace"}
-    asked = registry.asked(tables, {"published": None, "matched": True})
-    assert set(asked) == set(tables) - {"published"}
-    asked = registry.asked(tables, {"published": "x.csv", "matched": False})
-    assert set(asked) == set(tables) - matched
-    assert set(registry.asked(tables, {"published": "x.csv", "matched": True})) == set(tables)
+    every = dict.fromkeys(registry.OPTIONAL, True)
+    assert set(registry.asked(tables, every)) == set(tables)
+    for name, lost in (("published", {"published"}), ("matched", matched)):
+        assert set(registry.asked(tables, {**every, name: None})) == set(tables) - lost
+    for name in ("relearn", "quantized"):
+        assert set(registry.asked(tables, {**every, name: False})) == set(tables) - {name}
+    figures = registry.catalogue(registry.FIGURE)
+    assert set(figures) - set(registry.asked(figures, {})) == {"relearn"}
 
 
 @pytest.mark.parametrize("kind", registry.KINDS)
