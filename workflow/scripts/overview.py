@@ -55,15 +55,15 @@ def main(inputs, output, params, wildcards, log, config):
             base = [registry.stands_for(*family) for family in families.items()]
             tables_here = whole.at(*place, base)
             groups[place] = answers.groups(tables_here)
-            ok = tables_here.main.query("status == 'ok'")
-            here = [(c, r) for c, r in records if (c["model"], c["split"]) == place]
+            finished = groups[place][-1].seeds
+            made = [(c, r) for c, r in records if (c["model"], c["split"]) == place]
             setups[place] = setup.described(
-                here,
+                made,
                 setup.model_facts(inputs.originals[number]),
                 len(blocks.in_order(tables_here.risk["component"])),
                 len(frames.read(inputs.rows[number])),
                 held_out,
-                int(tables_here.risk["step"].max()) if len(ok) else None,
+                int(tables_here.risk["step"].max()) if finished else None,
             )
 
         def images(folders):
