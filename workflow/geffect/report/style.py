@@ -61,6 +61,7 @@ SHAPE_NAMES = {
 }
 WIDTH = 3.3  # inches: one column of a page of two, so that type prints at its size
 PAGE_HEIGHT = 8.7
+DPI = 200  # of PNG files
 SMALL = 7  # the least size of type that can be read in print
 MARGIN = 0.05  # inches beside the title and the small print
 GAP = "#8b1a1a"
@@ -99,7 +100,7 @@ def context() -> AbstractContextManager[None]:
 
 
 def save(figure: Figure, paths: Iterable[str | Path]) -> None:
-    """Write a figure to each path (.pdf, .png at 200 dpi, .svg).
+    """Write a figure to each path (.pdf, .png at `DPI`, .svg).
 
     The same figure gives the same bytes: no time of writing goes into the files.
 
@@ -112,7 +113,7 @@ def save(figure: Figure, paths: Iterable[str | Path]) -> None:
             raise ValueError(f"cannot write {path}: expected one of {', '.join(METADATA)}")
     with context():
         for path in files:
-            figure.savefig(path, dpi=200, metadata=METADATA[path.suffix])
+            figure.savefig(path, dpi=DPI, metadata=METADATA[path.suffix])
 
 
 def new_figure(height: float, title: str) -> Figure:
@@ -132,11 +133,13 @@ def wrapped(text: str, width: float, size: float, weight: str = "normal") -> lis
     A word that is wider than a line is broken.
     """
     font = FontProperties(family=STYLE["font.family"], size=size, weight=weight)
-    renderer = FigureCanvasAgg(Figure(dpi=72)).get_renderer()
+    # Hinting moves letters by a few percent, by the resolution; in PDF there is none.
+    room = 0.98 * DPI * width
+    renderer = FigureCanvasAgg(Figure(dpi=DPI)).get_renderer()
 
     def fits(line: str) -> bool:
         math = line.count("$") > 1
-        return renderer.get_text_width_height_descent(line, font, math)[0] <= 72 * width
+        return renderer.get_text_width_height_descent(line, font, math)[0] <= room
 
     lines: list[str] = []
     line = ""
@@ -164,8 +167,8 @@ def gap(axes: Axes, why: str) -> None:
     look: dict[str, Any] = {"ha": "center", "va": "center", "color": GAP, "in_layout": False}
     axes.text(0.5, 0.5, text, fontsize=SMALL, transform=axes.transAxes, **look)
     axes.grid(visible=False)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    # Hidden, not removed: panels that share an axis keep theirs.
+    axes.tick_params(bottom=False, left=False, labelbottom=False, labelleft=False)
 
 
 def note(figure: Figure, lines: Iterable[str], colour: str = "#555555") -> None:
