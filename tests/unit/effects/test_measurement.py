@@ -119,18 +119,14 @@ def test_weighted_tokens_add_up_to_the_data_set(objective, measure):
     cell, found, *_ = measure(objective)
     frames = found.tables()
     tokens = frames["tokens"]
-    if cell.trains_on_refusals or cell.objective.pairs_refusals:
+    if cell.trains_on_refusals or not cell.objective.weighs_labels_alone:
         assert "weight" not in tokens, "the weights are not those of the answers alone"
+        assert "weight" not in frames["instances"]
         return
-    beside = cell.objective.looks_at_runner_up
-    assert ("weight_runner_up" in tokens) == beside
-    assert ("weight" in frames["instances"]) != beside, "they lack what the runners-up add"
     count = len(cell.forget) if cell.objective.reduction == "sample" else len(tokens) / 2
     for step, rows in tokens.groupby("step"):
         for dataset in ("unlearn", "retain"):
             parts = rows["weight"] * rows[f"e_{dataset}"] / count
-            if beside:
-                parts += rows["weight_runner_up"] * rows[f"e_{dataset}_runner_up"] / count
             row = total_of(frames["geffect"], step, dataset)
             scale = max(row["norm_loss"] * row["norm_risk"], parts.abs().sum())
             assert abs(parts.sum() - row["geffect"]) <= 1e-10 * scale

@@ -265,7 +265,7 @@ class Measurement:
                 for numbers, batch in numbered(self.examples[name], batches):
                     rows = token_rows(model, batch, directions, numbers, weighted)
                     rows.insert(0, "text", text)
-                    more = rows.columns.intersection(["weight", "weight_runner_up"])
+                    more = rows.columns.intersection(["weight"])
                     rows = rows.reindex(columns=["text", *TOKEN_COLUMNS, *more])
                     self._keep("tokens", step, rows)
 
@@ -300,8 +300,8 @@ class Measurement:
           `row`, `token` (position in the answer), `id` and `string` (the token's text), `logp`,
           `logp_ref`, `e_unlearn`, `e_retain`; `entropy` (nats), `runner_up` (the id of the most
           probable token other than the label), `string_runner_up`, `logp_runner_up`,
-          `e_unlearn_runner_up`, `e_retain_runner_up`; and, where the objective declares one, its
-          `weight` (of a sample: at each of its tokens) and `weight_runner_up`.
+          `e_unlearn_runner_up`, `e_retain_runner_up`; and, where the objective declares one and
+          looks at the labels alone, its `weight` (of a sample: at each of its tokens).
         - trajectory: what the onlooker read.
         """
         frames = self.state()

@@ -71,8 +71,8 @@ def reweighted(
 
 def _at(table: pd.DataFrame, texts: Sequence[str], loss: Loss) -> dict[str, float]:
     """The columns of one step; the weights are those of the first text, the second's its pair's."""
-    parts = [table[table["text"].eq(text)] for text in texts]
-    views = [_view(part) for part in parts]
+    parts = [_Text(table[table["text"].eq(text)]) for text in texts]
+    views = [part.view() for part in parts]
     seen = views[0] if not loss.pairs_refusals else replace(views[0], refusal=views[1])
     weighted = [(0, loss.weight(seen), "")]
     if loss.pairs_refusals:
@@ -82,30 +82,36 @@ def _at(table: pd.DataFrame, texts: Sequence[str], loss: Loss) -> dict[str, floa
     count = int(seen.mask.sum()) if loss.reduction == "token" else len(seen.mask)
     sums = dict.fromkeys(EFFECTS, 0.0)
     for text, weight, of in weighted:
+        by_token = views[text].by_token(weight)
         for column in EFFECTS:
-            effects = _padded(parts[text], parts[text][f"{column}{of}"])
-            sums[column] += (views[text].by_token(weight) * effects).sum().item()
+            effects = parts[text].padded(f"{column}{of}")
+            sums[column] += views[text].over_tokens(by_token * effects).item()
     means = {column: value / count for column, value in sums.items()}
     return {**means, "weight": loss.total_weight(seen).item() / count}
 
 
-def _view(table: pd.DataFrame) -> View:
-    """One step's tokens of a text as a view [B, T] in float64."""
-    mask = _padded(table, [True] * len(table), torch.bool)
-    logp, logp_ref = (_padded(table, table[name]) for name in ("logp", "logp_ref"))
-    others = _padded(table, table[RUNNER_UP[0]]) if RUNNER_UP[0] in table else None
-    return View(mask, logp, logp_ref=logp_ref, logp_runner_up=others)
+class _Text:
+    """One step's tokens of a text, by sample and position."""
 
+    def __init__(self, table: pd.DataFrame):
+        self.table = table
+        sample = torch.tensor(pd.factorize(table["sample"], sort=True)[0])
+        self.places = sample, torch.tensor(table["token"].tolist())
+        self.shape = [int(place.max()) + 1 for place in self.places]
 
-def _padded(
-    table: pd.DataFrame, values: Sequence, dtype: torch.dtype = torch.float64
-) -> torch.Tensor:
-    """What stands beside the tokens of a table by sample and position [B, T], 0 elsewhere."""
-    sample = torch.tensor(pd.factorize(table["sample"], sort=True)[0])
-    token = torch.tensor(table["token"].tolist())
-    result = torch.zeros(int(sample.max()) + 1, int(token.max()) + 1, dtype=dtype)
-    result[sample, token] = torch.tensor(list(values), dtype=dtype)
-    return result
+    def padded(self, column: str) -> torch.Tensor:
+        """A column [B, T] in float64, 0 where there is no token."""
+        result = torch.zeros(self.shape, dtype=torch.float64)
+        result[self.places] = torch.tensor(self.table[column].tolist(), dtype=torch.float64)
+        return result
+
+    def view(self) -> View:
+        """What `weight` sees of them."""
+        mask = torch.zeros(self.shape, dtype=torch.bool)
+        mask[self.places] = True
+        others = self.padded(RUNNER_UP[0]) if RUNNER_UP[0] in self.table else None
+        logp, logp_ref = (self.padded(name) for name in ("logp", "logp_ref"))
+        return View(mask, logp, logp_ref=logp_ref, logp_runner_up=others)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -200,14 +200,13 @@ def token_rows(
     Args:
         batch: with reference log-probabilities (`losses.view.with_reference`).
         numbers: the numbers of the batch's rows [B].
-        objective: adds the column `weight`, if it reweights log-likelihoods of these labels.
+        objective: adds the column `weight`, if it reweights log-likelihoods of these labels alone.
 
     Returns:
         `sample`, `token` (position among the sample's labels), `id`, `logp`, `logp_ref` (nats),
         `e_{name}` for every direction; `entropy` (nats), `runner_up` (the id of the most probable
-        token other than the label), `logp_runner_up` and `e_{name}_runner_up`; `weight` (a sample's
-        weight stands at each of its tokens), and with runners-up `weight_runner_up`. All values in
-        float64.
+        token other than the label), `logp_runner_up`, `e_{name}_runner_up`; and `weight` (a
+        sample's weight stands at each of its tokens). All values in float64.
     """
     labels = next_tokens(batch)
     mask = labels != IGNORED
@@ -217,12 +216,9 @@ def token_rows(
     columns |= {f"e_{name}": effects for name, effects in found.effects.items()}
     columns |= {"entropy": found.entropy, "logp_runner_up": found.logp_runner_up}
     columns |= {f"e_{name}_runner_up": e for name, e in found.effects_runner_up.items()}
-    if objective is not None and objective.weights is not None:
-        view = View(mask, found.logp, logp_ref=batch.logp_ref, logp_runner_up=found.logp_runner_up)
-        weights = {"weight": objective.weight(view)}
-        if objective.looks_at_runner_up:
-            weights["weight_runner_up"] = objective.runner_up_weight(view)
-        columns |= {name: view.by_token(weight) for name, weight in weights.items()}
+    if objective is not None and objective.weighs_labels_alone:
+        view = View(mask, found.logp, logp_ref=batch.logp_ref)
+        columns["weight"] = view.by_token(objective.weight(view))
     return pd.DataFrame(
         {
             "sample": numbers[mask.nonzero()[:, 0].cpu().numpy()],
