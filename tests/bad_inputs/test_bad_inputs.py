@@ -141,6 +141,7 @@ cases(
         ({"geffect/retain_rows": "all"}, "geffect.retain_rows"),
         ({"compute/device": "gpu"}, "compute.device: 'gpu'", "auto, cpu, cuda"),
         ({"compute/threads": 0}, "compute.threads"),
+        ({"compute/check_memory": 1}, "compute.check_memory: 1 is not true or false"),
         ({"limits/runtime": "1d"}, "limits.runtime"),
         ({f"{PHI}/resources/gpus": -1}, "models.tiny-phi.resources.gpus"),
         ({f"{PHI}/resources/stages": {"train": {}}}, "resources.stages.train"),

@@ -36,6 +36,8 @@ def test_everything_that_users_rely_on_is_there(run):
         assert {"cell", "settings", "data", "weights", "packages", "git"} <= set(record)
         assert not run.cell(cell, "checkpoints").exists(), "checkpoints are temporary"
     assert "tables/main.md" in run.log
+    counted = "models.nano-phi.resources, as counted: {base_training: {gpus: 0, mem_mb: 2000}, "
+    assert counted in run.log
     made = pd.read_csv(run.path("tables/provenance.csv"))
     assert made["stage"].value_counts().to_dict() == {
         "evaluate": len(CELLS) + 2,

@@ -17,7 +17,7 @@ VARIANTS = [False, pytest.param(True, marks=pytest.mark.accounting)]
 # One job fewer a cell; a pretended GPU a job, so that the profile's GPU lines are obeyed.
 CHANGES = {
     "geffect": {"in_run": True},
-    "models": {"nano-phi": {"resources": {"gpus": 1}}},
+    "models": {"nano-phi": {"resources": {"gpus": 1, "mem_mb": 4000}}},
 }
 
 

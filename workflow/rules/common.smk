@@ -39,6 +39,21 @@ def check_published():
         published.read(path, VALUES, known)
 
 
+@cache
+def plan_of_grid():
+    """What the jobs of the grid take."""
+    # Only here: most configurations say themselves what jobs request.
+    from geffect.cost.plan import Plan
+
+    return Plan(CONFIG)
+
+
+def check_requested():
+    """Checks that what models leave open of their jobs' requests can be counted."""
+    for model in filter(CONFIG.leaves_open, CONFIG.models):
+        plan_of_grid().resources(model, "finetune")
+
+
 use_given(config, snakemake_internals.given(workflow))
 try:
     CONFIG = Config(config)
@@ -46,6 +61,7 @@ try:
     if workflow.is_main_process:
         CONFIG.check_files()
         check_published()
+        check_requested()
 except GeffectError as error:
     absent = (
         snakemake_internals.reads_configfile(workflow)
@@ -304,7 +320,10 @@ def requested(name, stage):
     """What a stage of a model requests from a cluster; MiB and minutes grow with its retries."""
 
     def amount(wildcards, attempt):
-        return CONFIG.resources(wildcards.model, stage, attempt)[name]
+        named = CONFIG.resources(wildcards.model, stage, attempt)
+        if name not in named:
+            named = plan_of_grid().resources(wildcards.model, stage, attempt)
+        return named[name]
 
     return amount
 

@@ -54,15 +54,15 @@ def differences(job):
 
 
 def what_it_costs():
-    """What the grid takes, in a line or two; nothing where no job needs a GPU."""
-    if not any(map(CONFIG.uses_gpus, CONFIG.models)):
+    """What the grid takes, in a few lines; nothing where no job needs a GPU or what is counted."""
+    if not any(CONFIG.uses_gpus(m) or CONFIG.leaves_open(m) for m in CONFIG.models):
         return []
     # Only here: jobs need none of it.
-    from geffect.cost import cards, command, plan
+    from geffect.cost import cards, command
 
     card = config["compute"]["card"]
     try:
-        return command.summary(plan.Plan(CONFIG), card and cards.card_of(card))
+        return command.summary(plan_of_grid(), card and cards.card_of(card))
     except GeffectError as error:
         return [f"what the grid takes is not known: {error}"]
 

@@ -438,6 +438,25 @@ def test_a_stage_may_ask_for_other_resources_than_its_model(raw):
         Config(raw)
 
 
+def test_what_a_model_leaves_open_is_what_is_counted_unless_a_stage_names_it(raw):
+    stages = {"evaluate": {"gpus": 3}}
+    raw["models"]["llama-2-7b"]["resources"] = {"runtime": 10, "stages": stages}
+    config = Config({**raw, "limits": {"mem_mb": 5500}})
+    assert config.leaves_open("llama-2-7b") and not config.leaves_open("phi-1_5")
+    assert config.uses_gpus("llama-2-7b")
+    assert config.resources("llama-2-7b", "unlearn") == {"runtime": 10}
+    counted = {"gpus": 2, "mem_mb": 2000}
+    asked = [config.resources("llama-2-7b", "evaluate", n, counted) for n in (1, 2, 3)]
+    assert asked == [
+        {"gpus": 3, "mem_mb": min(2000 * n, 5500), "runtime": 10 * n} for n in (1, 2, 3)
+    ]
+    assert config.resources("llama-2-7b", "unlearn", 1, counted)["gpus"] == 2
+    for device, used in (("cpu", False), ("auto", True)):
+        own = {**raw["models"]["llama-2-7b"], "resources": {"runtime": 10}}
+        models, compute = {**raw["models"], "llama-2-7b": own}, {**raw["compute"], "device": device}
+        assert Config(raw | {"models": models, "compute": compute}).uses_gpus("llama-2-7b") == used
+
+
 def test_what_a_retry_asks_for_grows_up_to_the_limits_of_the_site(raw):
     first, third = (Config(raw).resources("llama-2-7b", "unlearn", n) for n in (1, 3))
     assert third == first | {name: 3 * first[name] for name in ("mem_mb", "runtime")}
@@ -546,7 +565,7 @@ def test_a_misspelt_key_of_a_variants_training_settings_is_named(raw):
 
 def test_a_key_that_is_far_from_all_gets_the_list_of_known_ones(raw):
     raw["compute"]["xyzzy"] = 1
-    refused(raw, "compute.xyzzy: unknown key; known: card, device, tf32, threads")
+    refused(raw, "compute.xyzzy: unknown key; known: card, check_memory, device, tf32, threads")
 
 
 @pytest.mark.parametrize(

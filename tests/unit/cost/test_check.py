@@ -82,6 +82,16 @@ def test_a_job_runs_on_cards_as_large_as_its_plan_and_on_none_that_is_smaller(st
     check_gpus(raw, stage, LLAMA, [("a", size)] * (job.gpus + 1))
 
 
+def test_a_job_may_try_what_is_counted_to_be_too_much(raw):
+    cards = [("small", int(GB))] * 5
+    assert "if that counts too much, set compute.check_memory: false" in refusal(
+        raw, "unlearn", LLAMA, cards
+    )
+    raw["compute"]["check_memory"] = False
+    check_gpus(raw, "unlearn", LLAMA, cards)
+    assert "sees 4" in refusal(raw, "unlearn", LLAMA, cards[1:])
+
+
 def test_the_number_of_cards_that_is_advised_is_enough(raw, rng):
     size = int(rng.uniform(30, 50) * GB)
     text = refusal(raw, "unlearn", LLAMA, [("small", size)] * 5)

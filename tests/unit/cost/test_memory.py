@@ -33,11 +33,11 @@ SETTINGS = dataclasses.replace(
 
 
 class Held(TorchDispatchMode):
-    """Counts the bytes of all tensors that are alive, whoever holds them."""
+    """Counts the bytes of all tensors that are alive, whoever holds them; apart those parked."""
 
     def __init__(self, *there):
         super().__init__()
-        self.now = self.greatest = 0
+        self.now = self.greatest = self.parked = self.most_parked = 0
         self.known, self.elsewhere = {}, False
         for tensor in there:
             self.note(tensor)
@@ -54,13 +54,22 @@ class Held(TorchDispatchMode):
         key = storage._cdata
         if key in self.known or not storage.nbytes():
             return
-        size = self.known[key] = 0 if self.elsewhere else storage.nbytes()
-        self.now += size
-        self.greatest = max(self.greatest, self.now)
+        size = storage.nbytes()
+        self.known[key] = size, self.elsewhere
+        if self.elsewhere:
+            self.parked += size
+            self.most_parked = max(self.most_parked, self.parked)
+        else:
+            self.now += size
+            self.greatest = max(self.greatest, self.now)
         weakref.finalize(storage, self._gone, key)
 
     def _gone(self, key):
-        self.now -= self.known.pop(key, 0)
+        size, elsewhere = self.known.pop(key, (0, False))
+        if elsewhere:
+            self.parked -= size
+        else:
+            self.now -= size
 
     def lowered(self, tensor, lowered=offload.lowered):
         """As the true one, but what it returns does not count: it is in the machine's memory."""
@@ -72,7 +81,10 @@ class Held(TorchDispatchMode):
 
 
 def held(model, run, there=()):
-    """The greatest number of bytes while something runs, `there` being held all the time."""
+    """The greatest numbers of bytes that are held and parked while something runs.
+
+    `there` is held all the time.
+    """
     gc.collect()
     with (
         Held(*model.parameters(), *model.buffers(), *there) as counted,
@@ -80,7 +92,7 @@ def held(model, run, there=()):
     ):
         patch.setattr(offload, "lowered", counted.lowered)
         run()
-    return counted.greatest
+    return counted.greatest, counted.most_parked
 
 
 @pytest.fixture(params=["phi", "llama"])
@@ -121,7 +133,7 @@ class Nobody:
 
 @pytest.fixture
 def trained(model, rows):
-    """A function: the bytes that a run holds, besides those of a θ_o that its losses look at."""
+    """A function: the bytes that a run holds, and those that it parks."""
 
     def run(settings, regularizer=None, observer=None):
         forget, retain = (rows(settings.batch_size) for _ in range(2))
@@ -153,7 +165,8 @@ def test_training_without_anybody_who_looks(precision, checkpointing, size, shap
         weight_decay=0.01,
     )
     with computing_in(precision):
-        measured = trained(settings)
+        measured, parked = trained(settings)
+    assert parked == 0
     losses = Losses(decay=True, watched=False)
     moments = memory.training(
         shape, precision, batch_of(size), losses, checkpointing, settings.batch_size // size
@@ -169,11 +182,13 @@ def test_training_without_anybody_who_looks(precision, checkpointing, size, shap
 def test_training_with_a_regularizer(regularizer, decay, precision, parts, shape, trained):
     settings = dataclasses.replace(SETTINGS, weight_decay=decay)
     with computing_in(precision), offloading(*parts):
-        measured = trained(settings, regularizer, Nobody())
+        measured, parked = trained(settings, regularizer, Nobody())
     kl = regularizer == "kl"
     losses = Losses(True, original=kl, kl=kl, decay=decay > 0, offload=frozenset(parts))
     moments = memory.training(shape, precision, batch_of(2), losses)
     assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)
+    planned = memory.parked(shape, losses, trains=True, measures=False)
+    assert planned == pytest.approx(parked, rel=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +236,7 @@ def test_measuring(change, against, in_run, precision, parts, checkpointing, cel
             found.at(model, step, shares if step else {})
 
     with computing_in(precision), offloading(*parts):
-        measured = held(model, measure, there)
+        measured, parked = held(model, measure, there)
     kl = against is not None
     losses = Losses(regularizer=kl, original=kl, kl=kl, offload=frozenset(parts))
     batch = Batch(3, width, width)
@@ -236,6 +251,10 @@ def test_measuring(change, against, in_run, precision, parts, checkpointing, cel
         checkpointing=checkpointing,
     )
     assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)
+    # The shares were there before.
+    found = dataclasses.replace(losses, regularizer=False)
+    planned = memory.parked(shape, found, False, True, change == "simpson")
+    assert planned == pytest.approx(parked, rel=TOLERANCE)
 
 
 @pytest.fixture
@@ -268,6 +287,6 @@ def test_evaluating(gradient_norm, precision, tiny, tokenizer, rows):
             gradient_norms(model, examples)
 
     with computing_in(precision):
-        measured = held(model, evaluate)
+        measured, _ = held(model, evaluate)
     moments = memory.evaluation(shape, precision, batch_of(4), PROMPT + LABELS, gradient_norm)
     assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)

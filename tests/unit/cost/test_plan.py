@@ -12,6 +12,7 @@ from geffect.cost.cards import CARDS, GB, UTILISATION, own_card
 from geffect.cost.command import configuration
 from geffect.cost.plan import STAGES, Plan
 from geffect.cost.work import Work
+from geffect.errors import ConfigError
 from geffect.names import NO_REGULARIZER, OFFLOADED
 
 ROOT = Path(__file__).parents[3]
@@ -260,3 +261,53 @@ def test_the_papers_configuration_fits_its_cards_and_a_cell_takes_hours_not_days
     assert raw["geffect"]["instances"] and raw["geffect"]["tokens"]
     of_cell = [jobs(raw, stage)[0] for stage in ("unlearn", "evaluate", "matched")]
     assert sum(job.gpus * job.seconds(A100) / 3600 for job in of_cell) < 4
+
+
+def left_open(raw, **changes):
+    models = {name: {**own, "resources": {"runtime": 10}} for name, own in raw["models"].items()}
+    return Plan(Config(changed(raw, models=models, **changes)))
+
+
+def test_what_is_left_open_is_requested_as_the_largest_job_of_a_stage_needs_it(paper):
+    plan, named = left_open(paper), Plan(Config(paper))
+    for model in plan.config.models:
+        for stage in ("finetune", "unlearn_in_run", "evaluate", "matched"):
+            asked = plan.resources(model, stage)
+            assert asked["gpus"] == named.resources(model, stage)["gpus"] == 1
+            held = [
+                j.parked + j.state for j in plan.jobs if (j.model, j.requests) == (model, stage)
+            ]
+            # MiB; beside it the driver and libraries, and a margin.
+            assert max(held) / 2**20 < asked["mem_mb"] < 1.3 * max(held) / 2**20 + 45_000
+    most = plan.resources("llama-2-7b", "unlearn_in_run")
+    # What `config.yaml` names by hand.
+    assert most["mem_mb"] == pytest.approx(450_000, rel=0.1)
+    assert plan.resources("llama-2-7b", "unlearn_in_run", 2)["mem_mb"] == 2 * most["mem_mb"]
+
+
+def test_smaller_cards_are_as_many_as_hold_a_job_and_the_cpu_holds_it_itself(paper):
+    small = left_open(paper, compute__card="A100-40GB")
+    jobs = {job.gpus: job for job in small.jobs if job.requests == "unlearn_in_run"}
+    assert max(jobs) > 1 and small.resources("llama-2-7b", "unlearn_in_run")["gpus"] == max(jobs)
+    size = 0.94 * 40 * GB
+    for number, job in jobs.items():
+        assert job.per_card() <= size
+        assert number == 1 or replace(job, gpus=number - 1).per_card() > size
+    gpus, cpu = left_open(paper), left_open(paper, compute__device="cpu")
+    for stage in ("finetune", "evaluate"):
+        on_gpu, on_cpu = (plan.resources("phi-1_5", stage) for plan in (gpus, cpu))
+        assert on_cpu["gpus"] == 0 and on_cpu["mem_mb"] > on_gpu["mem_mb"]
+
+
+def test_what_is_left_open_and_cannot_be_counted_is_asked_for():
+    raw = configuration(["config/demo.yaml"], [])
+    raw["models"]["tiny-phi"] |= {
+        "architecture": "gpt_neox",
+        "resources": {"gpus": 1, "runtime": 9},
+    }
+    plan = Plan(Config(raw))
+    message = r"models.tiny-phi.resources.mem_mb: missing, and cannot .*gpt_neox.*; set it"
+    with pytest.raises(ConfigError, match=message):
+        plan.resources("tiny-phi", "finetune")
+    raw["models"]["tiny-phi"]["resources"]["mem_mb"] = 10
+    assert Plan(Config(raw)).resources("tiny-phi", "finetune")["mem_mb"] == 10

@@ -65,6 +65,17 @@ def test_a_finished_job_leaves_a_record_of_what_it_took(log):
     assert [path.suffix for path in sorted(log.parent.iterdir())] == [".json", ".log"]
 
 
+def test_a_fork_counts_its_own_time():
+    reading, writing = os.pipe()
+    time.sleep(0.3)
+    before = records.usage()["wall_seconds"]
+    if (child := os.fork()) == 0:
+        os.write(writing, str(records.usage()["wall_seconds"]).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert float(os.read(reading, 20)) < 0.3 <= before
+
+
 @pytest.mark.parametrize(
     ("error", "raised", "text"),
     [

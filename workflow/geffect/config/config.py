@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, astuple, dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from geffect import files
@@ -172,29 +173,44 @@ class Config:
             return sorted(at)
         return self.measured_steps(cell) if at == "measured" else []
 
-    def resources(self, model: str, stage: str, attempt: int = 1) -> dict:
+    def resources(
+        self,
+        model: str,
+        stage: str,
+        attempt: int = 1,
+        counted: Mapping[str, int] = MappingProxyType({}),
+    ) -> dict:
         """`gpus`, `mem_mb` (MiB) and `runtime` (minutes) that a job of a stage requests.
 
         The stage's own numbers win over the model's. Memory and minutes are multiplied by the
         number of the attempt (1, 2, ...), within `limits`.
+
+        Args:
+            counted: what stands for `gpus` and `mem_mb` where they are left open
+                (`cost.plan.Plan.resources`); without it they are missing.
         """
-        entry = dict(self.model(model)["resources"])
+        entry = {**counted, **self.model(model)["resources"]}
         entry |= entry.pop("stages", {}).get(stage, {})
         limits = self.raw["limits"]
-        grown = {name: attempt * entry[name] for name in ("mem_mb", "runtime")}
+        grown = {n: attempt * entry[n] for n in ("mem_mb", "runtime") if n in entry}
         return entry | {name: min(n, limits.get(name, n)) for name, n in grown.items()}
+
+    def leaves_open(self, model: str) -> bool:
+        """Whether jobs of a model request GPUs or memory as the plan counts them."""
+        return not {"gpus", "mem_mb"} <= set(self.model(model)["resources"])
 
     def uses_gpus(self, model: str) -> bool:
         """Whether any job of a model requests a GPU."""
         entry = self.model(model)["resources"]
-        stages = entry.get("stages", {}).values()
-        return any(part.get("gpus", 0) for part in (entry, *stages))
+        usual = entry.get("gpus", self.raw["compute"]["device"] != "cpu")
+        return any([usual, *(part.get("gpus", 0) for part in entry.get("stages", {}).values())])
 
     def compute(self, model: str) -> dict:
         """Arguments of `models.compute.prepare` for the jobs of a model."""
         entry = self.model(model)
         usual = "bf16" if entry["source"] == "hub" else "float32"
-        machine = {key: value for key, value in self.raw["compute"].items() if key != "card"}
+        planned = ("card", "check_memory")
+        machine = {k: value for k, value in self.raw["compute"].items() if k not in planned}
         return {
             **machine,
             "precision": entry.get("precision", usual),

@@ -46,6 +46,10 @@ UTILISATION = {"float32": 0.7, "tf32": 0.4, "bf16": 0.4}
 """The share of a card's FLOP/s that full batches get out of it, unless measured."""
 OF_BANDWIDTH = 0.7
 """The share of its bandwidth."""
+USUAL = "A100-80GB"
+"""The card of which a plan speaks where none is named."""
+USABLE = 0.94
+"""The share of a card's memory that tensors can have."""
 
 
 def card_of(name: str) -> Card:

@@ -36,7 +36,8 @@ def check_gpus(
         gpus: name and bytes of each GPU that the job sees; none on the CPU.
 
     Raises:
-        ConfigError: there are fewer GPUs than requested, or they are too small.
+        ConfigError: there are fewer GPUs than requested, or they are too small (and
+            `compute.check_memory` is true).
     """
     plan = Plan(Config(raw))
     try:
@@ -55,12 +56,13 @@ def check_gpus(
         return
     name, size = min(gpus, key=lambda gpu: gpu[1])
     job = replace(job, gpus=len(gpus))
-    if job.per_card() <= size:
+    if job.per_card() <= size or not raw["compute"]["check_memory"]:
         return
     place = "its GPU" if job.gpus == 1 else f"each of {job.gpus} GPUs"
     raise ConfigError(
         f"{where}: {stage} needs {job.per_card() / GB:.1f} GB on {place} (together: "
-        f"{job.largest(0.1)}), but {name} has {size / GB:.1f} GB; {_remedy(raw, job, size)}"
+        f"{job.largest(0.1)}), but {name} has {size / GB:.1f} GB; {_remedy(raw, job, size)}; if "
+        "that counts too much, set compute.check_memory: false"
     )
 
 

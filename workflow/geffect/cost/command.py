@@ -20,15 +20,12 @@ import yaml
 
 from geffect.config import Config
 from geffect.config.given import check_value, read_file, use_given
-from geffect.cost.cards import CARDS, GB, Card, card_of, own_card
-from geffect.cost.plan import STAGES, Job, Plan
+from geffect.cost.cards import CARDS, GB, USABLE, USUAL, Card, card_of, own_card
+from geffect.cost.plan import COUNTED, STAGES, Job, Plan
 from geffect.cost.records import Measured, measured
 from geffect.errors import ConfigError, GeffectError
 
 _HEADER = ("model", "stage", "jobs", "cards", "card-hours", "longest", "peak GB", "at its peak")
-USUAL = "A100-80GB"
-_USABLE = 0.94
-"""The share of a card's memory that tensors can have."""
 
 
 def configuration(files: list[str], values: list[str]) -> dict[str, Any]:
@@ -152,13 +149,13 @@ def report(
                     fullest.largest(),
                 )
             )
-            if fullest.gpus and peak > card.memory * _USABLE:
+            if fullest.gpus and peak > card.memory * USABLE:
                 small.append(_too_small(fullest, card))
             hours += own
             jobs += sum(job.count for job in found)
     how = f"{jobs} jobs on {card.name} cards of {card.memory / GB:g} GB: {hours:.1f} card-hours"
     compared = [f"counted, as a multiple of measured: {', '.join(ratios)}"] if ratios else []
-    return "\n".join([*_aligned(rows), "", how, *compared, *_disk(plan), *small])
+    return "\n".join([*_aligned(rows), "", how, *compared, *_disk(plan), *left_open(plan), *small])
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
@@ -179,7 +176,7 @@ def _duration(seconds: float) -> str:
 
 
 def _too_small(job: Job, card: Card) -> str:
-    needed = job.cards(card.memory * _USABLE)
+    needed = job.cards(card.memory * USABLE)
     what = f"{job.model}: {job.stage} holds {job.per_card() / GB:.0f} GB a card on {job.gpus}"
     if needed is None:
         return f"{what}, which {card.name} does not have; lower its micro_batch_size"
@@ -187,14 +184,15 @@ def _too_small(job: Job, card: Card) -> str:
 
 
 def summary(plan: Plan, card: Card | None) -> list[str]:
-    """A plan in one line, and in another one what its card cannot hold; none without GPUs.
+    """A plan in one line, and in others what its card cannot hold, and what jobs request where the
+    configuration leaves that open; no hours without GPUs.
 
     Args:
         card: None for one that is usual, and that nothing is said of.
     """
     on_gpus = [job for job in plan.jobs if job.gpus]
     if not on_gpus:
-        return []
+        return left_open(plan)
     of = card or card_of(USUAL)
     hours = sum(job.count * job.gpus * job.seconds(of) / 3600 for job in on_gpus)
     fullest = max(on_gpus, key=Job.per_card)
@@ -204,9 +202,25 @@ def summary(plan: Plan, card: Card | None) -> list[str]:
         f"GPU-hours of {of.name}, up to {fullest.per_card() / GB:.0f} GB a GPU, "
         f"{kept / GB:.0f} GB of disk (geffect cost shows more)"
     )
-    if card is None or fullest.per_card() <= card.memory * _USABLE:
-        return [line]
-    return [line, f"compute.card: {_too_small(fullest, card)}"]
+    if card is None or fullest.per_card() <= card.memory * USABLE:
+        return [line, *left_open(plan)]
+    return [line, *left_open(plan), f"compute.card: {_too_small(fullest, card)}"]
+
+
+def left_open(plan: Plan) -> list[str]:
+    """A line for every model whose `resources` leave something out: what its jobs request then."""
+    lines = []
+    for model in plan.config.models:
+        stages = []
+        for stage in dict.fromkeys(job.requests for job in plan.jobs if job.model == model):
+            asked = plan.resources(model, stage)
+            left_out = [name for name in COUNTED if name not in plan.config.resources(model, stage)]
+            if left_out:
+                own = ", ".join(f"{name}: {asked[name]}" for name in left_out)
+                stages.append(f"{stage}: {{{own}}}")
+        if stages:
+            lines.append(f"models.{model}.resources, as counted: {{{', '.join(stages)}}}")
+    return lines
 
 
 def _disk(plan: Plan) -> list[str]:

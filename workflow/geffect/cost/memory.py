@@ -7,7 +7,7 @@ code that holds them: `training.loop`, `training.shares`, `effects.measurement`,
 `evaluation.passes`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from geffect.cost.shapes import Shape
@@ -100,14 +100,33 @@ def fetched_by_measurement(shape: Shape, precision: str, losses: Losses, probes:
     return (12 + 2 * terms + 4 * losses.regularizer) * FULL * shape.parameters + aside
 
 
+def parked(
+    shape: Shape, losses: Losses, trains: bool, measures: bool, simpson: bool = False
+) -> float:
+    """Bytes that rest in the machine's memory when most do (`models.offload`).
+
+    Args:
+        trains, measures: whether the job updates weights, and whether it measures.
+    """
+    held = 2.0 * ("optimizer" in losses.offload and trains)
+    aside = 0.0
+    if losses.watched and "shares" in losses.offload:
+        held += 2 * losses.regularizer + losses.decay
+        aside = 2 * losses.regularizer  # the gradients of both losses, before an update
+    before = 3 * ("measurement" in losses.offload and measures)  # weights, and of both risks
+    # The risks' gradients at this step come before those of the last one go; half-way as well.
+    now = (before + 2 + 3 * simpson) if before else 0
+    return FULL * shape.parameters * (held + max(trains * (aside + before), now))
+
+
 def total(parts: Parts) -> float:
     """All bytes."""
     return sum(parts.values())
 
 
-def peak(moments: Mapping[str, Parts]) -> tuple[str, Parts]:
-    """The moment at which most is held, and what is."""
-    return max(moments.items(), key=lambda item: total(item[1]))
+def peak(moments: Mapping[str, Parts], size: Callable[[Parts], float] = total) -> tuple[str, Parts]:
+    """The moment at which most is held, by some size, and what is."""
+    return max(moments.items(), key=lambda item: size(item[1]))
 
 
 def activations(

@@ -9,7 +9,7 @@ from typing import Any
 
 from geffect.config import CellKey, Config
 from geffect.cost import memory
-from geffect.cost.cards import GB, OF_BANDWIDTH, UTILISATION, Card
+from geffect.cost.cards import GB, OF_BANDWIDTH, USABLE, USUAL, UTILISATION, Card, card_of
 from geffect.cost.memory import Batch, Losses, Parts
 from geffect.cost.shapes import Shape, shape_of
 from geffect.cost.work import (
@@ -27,6 +27,7 @@ from geffect.cost.work import (
     unlearned,
 )
 from geffect.data.splits import FULL
+from geffect.errors import ConfigError
 from geffect.losses import registry
 from geffect.names import OBJECTIVE, REGULARIZER
 from geffect.training.settings import TrainingSettings
@@ -45,6 +46,8 @@ STAGES = (
     "quantize",
     "quantize_reference",
 )
+COUNTED = ("gpus", "mem_mb")
+"""What a job requests as counted where the configuration does not name it."""
 # Mean characters of a question with its answer and of the answer, without the prompt's own; rows
 # of real authors and world facts.
 _CHARACTERS = {"tofu": (245, 170), "fictional": (182, 110)}
@@ -56,6 +59,9 @@ _SCAN = 8  # points of a search at matched retention before its bisection
 # Seconds that a pass through one block takes at least (some fifty kernels), and until a job
 # computes (imports, data); bytes a second of a disk, and between a card and the machine's memory.
 _LAUNCH, _START, _DISK, _HOST = 4e-4, 8, 1e9, 2e10
+# Of the machine's memory: a margin over what is counted; what Python and its libraries take, with
+# a GPU's driver and without.
+_MARGIN, _WITH_GPU, _WITHOUT = 1.2, 8 * GB, 2 * GB
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ class Job:
         model, stage: of the jobs.
         count: how many there are.
         work: what each does.
+        requests: the stage whose `resources` it requests.
         gpus: that each requests.
         precision: in which it computes.
         tf32: whether float32 is rounded to TF32.
@@ -75,12 +82,14 @@ class Job:
         state: bytes of a resume state.
         occasions: how often one may be saved.
         interval: seconds between two at least.
+        parked: bytes that rest in the machine's memory when most do.
     """
 
     model: str
     stage: str
     count: int
     work: Work
+    requests: str
     gpus: int
     precision: str
     tf32: bool
@@ -90,6 +99,7 @@ class Job:
     state: float = 0
     occasions: int = 0
     interval: float = 0
+    parked: float = 0
 
     def seconds(self, card: Card, utilisation: float | None = None) -> float:
         """How long one job takes on a card; cards beyond the first only hold a part of it."""
@@ -107,7 +117,7 @@ class Job:
     @property
     def parts(self) -> Parts:
         """What is held, by all cards, when one of them is fullest."""
-        return max(self.moments.values(), key=self._on_a_card)
+        return memory.peak(self.moments, self._on_a_card)[1]
 
     def per_card(self) -> float:
         """The bytes that the fullest card holds."""
@@ -123,6 +133,17 @@ class Job:
             if replace(self, gpus=number).per_card() <= size:
                 return number
         return None
+
+    @property
+    def mem_mb(self) -> int:
+        """MiB of the machine's memory that it takes: what is parked there, a copy of a resume
+        state while it is written or of the weights while they are read, and without GPUs
+        everything else as well.
+        """
+        held = self.parked + max(self.state, self.parts["weights"])
+        held += 0 if self.gpus else self.per_card()
+        whole = _MARGIN * held + (_WITH_GPU if self.gpus else _WITHOUT)
+        return 1000 * math.ceil(whole / 2**20 / 1000)
 
     def largest(self, least: float = 0.03) -> str:
         """What holds its memory, in GB, the greatest first; parts below a share are left out."""
@@ -214,14 +235,18 @@ class Plan:
         resources: str | None = None,
         state: float = 0,
         occasions: int = 0,
+        parked: float = 0,
     ) -> Job:
         compute = self.config.compute(model)
-        return Job(
+        requests = resources or stage
+        named = self.config.resources(model, requests).get("gpus")
+        job = Job(
             model,
             stage,
             count,
             work + Work(disk=4 * self.shape(model).parameters),
-            self.config.resources(model, resources or stage)["gpus"],
+            requests,
+            1 if named is None else named,
             compute["precision"],
             compute["tf32"],
             moments,
@@ -230,7 +255,36 @@ class Plan:
             state,
             occasions,
             60 * self.raw["training"]["resume_minutes"],
+            parked,
         )
+        return replace(job, gpus=self._enough(job)) if named is None else job
+
+    def _enough(self, job: Job) -> int:
+        """The number of cards that a job needs; 1 where no number is enough."""
+        if self.raw["compute"]["device"] == "cpu":
+            return 0
+        card = card_of(self.raw["compute"]["card"] or USUAL)
+        return job.cards(card.memory * USABLE) or 1
+
+    def resources(self, model: str, stage: str, attempt: int = 1) -> dict:
+        """As `Config.resources`; what it leaves open is that of the stage's largest job.
+
+        Raises:
+            ConfigError: the configuration leaves something open that cannot be counted.
+        """
+        named = self.config.resources(model, stage, attempt)
+        open_ = [name for name in COUNTED if name not in named]
+        if not open_:
+            return named
+        where = f"models.{model}.resources.{open_[0]}: missing, and cannot be counted"
+        try:
+            jobs = [j for j in self.jobs if (j.model, j.requests) == (model, stage)]
+        except ConfigError as error:
+            raise ConfigError(f"{where} ({error}); set it") from error
+        if not jobs:
+            raise ConfigError(f"{where}, since no cell of the grid has this model; set it")
+        most = {name: max(getattr(job, name) for job in jobs) for name in ("gpus", "mem_mb")}
+        return self.config.resources(model, stage, attempt, most)
 
     def _of_model(self, model: str) -> Iterator[Job]:
         cells = [cell for cell in self.config.cells if cell.model == model]
@@ -291,6 +345,7 @@ class Plan:
                 -(-settings.batch_size // settings.micro_batch_size),
             ),
             files=one,
+            parked=memory.parked(shape, losses, trains=True, measures=False),
             state=3 * one,
             occasions=(steps - 1) // self.raw["training"]["resume_every"],
         )
@@ -344,6 +399,10 @@ class Plan:
         fetched = memory.fetched_by_measurement(shape, passes.precision, seen, len(run.probes))
         of_measuring += Work(host=run.measured * fetched)
         shares = regularized + (settings.weight_decay > 0)
+
+        def parked(trains: bool, measures: bool) -> float:
+            return memory.parked(shape, seen, trains, measures, run.simpson)
+
         checkpoints = self._checkpoints(cell, shares) * one
         saved: dict[str, Any] = {
             "state": (3 + shares + regularized) * one,
@@ -363,12 +422,14 @@ class Plan:
                 files,
                 passing,
                 "unlearn_in_run",
+                parked=parked(True, True),
                 **saved,
             )
         else:
+            saved["parked"] = parked(True, False)
             yield self._job(model, "unlearn", 1, work + written, training, files, passing, **saved)
-            read = Work(disk=one + checkpoints)
-            yield self._job(model, "geffect", 1, of_measuring + read, measuring)
+            read, own = Work(disk=one + checkpoints), parked(False, True)
+            yield self._job(model, "geffect", 1, of_measuring + read, measuring, parked=own)
         yield self._evaluation(model, cell.split, "evaluate", 1)
         if steps := len(self.config.evaluated_steps(cell)):
             one_step = self._evaluation(model, cell.split, "evaluate", 1)
@@ -378,8 +439,7 @@ class Plan:
             base = self._evaluation(model, cell.split, "evaluate", 1)
             batch = raw["evaluation"]["micro_batch_size"]
             found = matched(passes, base.work, self.sizes.held_out[cell.split], points, batch)
-            gpus = self.config.resources(model, "matched")["gpus"]
-            yield replace(base, stage="matched", work=found, gpus=gpus)
+            yield self._job(model, "matched", 1, found, base.moments)
         if raw["relearn"] is not None:
             yield self._relearning(model, cell.split, "relearn", 1)
         if raw["quantize"]:

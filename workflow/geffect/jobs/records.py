@@ -24,8 +24,16 @@ from geffect.jobs import slurm
 MIB = 2**20
 _GRACE, _PAUSE = 60.0, 2.0
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
-# Jobs import this module as they start.
+# Jobs import this module as they start, or are forks of a process that has.
 _STARTED = time.monotonic()
+
+
+def _start() -> None:
+    global _STARTED
+    _STARTED = time.monotonic()
+
+
+os.register_at_fork(after_in_child=_start)
 
 
 def record_path(log_path: str | Path) -> Path:
