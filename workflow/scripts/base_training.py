@@ -23,6 +23,8 @@ def main(job):
         encoder = Encoder(
             tokenizer, Template(**params.template), model.config.max_position_embeddings
         )
+        # What fine-tuning would refuse after this training: a row longer than the positions.
+        encoder.rows(rows, "rows of the data")
         fit_model(model, encoder, encoder.rows(background, "background rows"), what, job)
 
 

@@ -12,7 +12,7 @@ from geffect import cells
 from geffect.cells.cell import Cell
 from geffect.cells.draws import Draws
 from geffect.data.draws import generator
-from geffect.errors import DamagedError, LossError
+from geffect.errors import DamagedError, DataError, LossError
 from geffect.models.folder import save_model
 
 STEPS, BATCH = 12, 4
@@ -271,3 +271,12 @@ def test_an_answer_tag_that_is_not_labelled_is_context(job, tokenizer):
 def test_hyper_parameters_of_a_job_are_those_that_the_file_declares(job):
     with pytest.raises(LossError, match="hyper-parameters are alpha, not beta"):
         job(objective={"name": "wga", "hyper": {"beta": 1.0}})
+
+
+@pytest.mark.parametrize(("objective", "of"), [("po", "refused"), ("dpo", "paired")])
+def test_running_text_has_no_question_to_refuse(cell_of, objective, of):
+    cell = cell_of(objective)
+    cell.forget_rows[3]["question"] = ""
+    with pytest.raises(DataError, match="row 33 is running text: there is no question to refuse"):
+        getattr(cell, of)(3, 0)
+    getattr(cell, of)(4, 0)

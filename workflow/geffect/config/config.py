@@ -102,7 +102,9 @@ class Config:
         if not self.own_tables:
             return tofu_sizes(self.raw["data"], self.splits)
         if self.sizes_file.is_file():
-            return Sizes.of(files.read_json(self.sizes_file)["sizes"])
+            counted = Sizes.of(files.read_json(self.sizes_file)["sizes"])
+            if set(self.splits) <= set(counted.forget):  # else it is of another grid
+                return counted
         return own.read(self.raw["data"], self.splits).sizes
 
     @property

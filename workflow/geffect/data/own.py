@@ -34,6 +34,8 @@ ROLES = ("forget", "retain", "held_out", "holdout")
 _WORD = re.compile(r"\s*\S+")
 _SEEN_BY_ROUGE = re.compile("[a-z0-9]", re.IGNORECASE)
 
+_FINE_TUNED_ON = (".forget", ".retain", ".held_out")
+
 Write = Callable[[str, dict[str, Any]], None]
 
 
@@ -349,13 +351,14 @@ class _Reading:
     def __init__(
         self, data: Mapping[str, Any], splits: Sequence[str], write: Write, download: bool
     ):
-        self.data, self.names, self.write, self.download = data, list(splits), write, download
+        self.data, self.write, self.download = data, write, download
         self.sources = sources(data, splits)
         self.tables = {name: split for name, split in splits_of(data).items() if name in splits}
         self.words = data["tables"]["chunk_words"]
         # Digest -> the number of its (first) row in `full`.
         self.numbers: dict[bytes, int] = {}
-        self.rows = 0
+        # Rows of `full`, and those that are only said to be on the hub.
+        self.rows = self.believed = 0
         self.characters = [0, 0]
         self.counts: dict[str, int] = {}
         self.forgotten: dict[str, dict[bytes, str]] = {}
@@ -372,7 +375,7 @@ class _Reading:
             self._background(name)
         whole = max(1, self.rows)
         sizes = Sizes(
-            self.rows,
+            self.rows + self.believed,
             {name: self.counts[split.forget] for name, split in self.tables.items()},
             {name: self.counts[split.train] for name, split in self.tables.items()},
             held_out,
@@ -394,6 +397,7 @@ class _Reading:
         assert source.rows is not None
         if not self.download:
             self.counts[table] = source.rows
+            self.believed += source.rows if source.key.endswith(_FINE_TUNED_ON) else 0
         elif self.counts[table] != source.rows:
             raise DataError(
                 f"{source.key}.rows: says {source.rows}, but {source.file} gives "
