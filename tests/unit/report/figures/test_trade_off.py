@@ -7,7 +7,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from geffect.names import CELL, REFERENCES
-from geffect.report import style
+from geffect.report import labels, style
 from geffect.report.figures.trade_off import not_beaten
 from geffect.report.results import Results
 from geffect.report.tables.main import main_table
@@ -118,9 +118,9 @@ def test_a_name_without_room_is_given_back(rng):
     axes = figure.subplots()
     axes.set(xlim=(0, 1), ylim=(0, 1))
     style.laid_out(figure)
-    long = style.Point(0.5, 0.5, "much wider than any panel could be " * 3)
-    short = style.Point(0.5, 0.5, "a")
-    assert style.name_points(axes, [long, short]) == [long.name]
+    long = labels.Point(0.5, 0.5, "much wider than any panel could be " * 3)
+    short = labels.Point(0.5, 0.5, "a")
+    assert labels.name_points(axes, [long, short]) == [long.name]
     assert [text.get_text() for text in axes.texts] == ["a"]
 
 

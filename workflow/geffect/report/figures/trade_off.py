@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from geffect.names import NO_REGULARIZER, REFERENCES
-from geffect.report import style
+from geffect.report import labels, style
 from geffect.report.families import Family, family
 from geffect.report.results import Results
 
@@ -51,7 +51,7 @@ def draw(results: Results) -> Figure:
     axes.set_ylabel("Model Utility (higher is better)")
     measured = _measured(main)
     chosen = measured
-    points: dict[Axes, list[style.Point]] = {}
+    points: dict[Axes, list[labels.Point]] = {}
     if measured.empty:
         style.gap(axes, _why_nothing(main))
     else:
@@ -72,7 +72,7 @@ def draw(results: Results) -> Figure:
     style.note_gaps(figure, gaps, [f"Seeds of the sweeps: {'; '.join(more)}."] if more else [])
     style.laid_out(figure)
     for panel, named in points.items():
-        style.name_points(panel, named)
+        labels.name_points(panel, named)
     return figure
 
 
@@ -122,7 +122,7 @@ def _dicts(frame: pd.DataFrame) -> list[dict]:
 
 def _points(
     axes: Axes, rows: pd.DataFrame, base: Sequence[str], regularizers: Sequence[str]
-) -> list[style.Point]:
+) -> list[labels.Point]:
     """Draws every row; returns the points, the best ones first."""
     cells = rows[~rows["objective"].isin(REFERENCES) & _full(rows)]
     best = set(cells.index[not_beaten(cells)])
@@ -154,7 +154,7 @@ def _points(
                 label=f"_best {_row_name(row)}",
             )
         radius = 4.5 if index in best or row["objective"] in REFERENCES else 3.0
-        point = style.Point(x, y, _row_name(row), radius, *spread)
+        point = labels.Point(x, y, _row_name(row), radius, *spread)
         found.append((index not in best, row["objective"] not in REFERENCES, point))
     return [point for *_, point in sorted(found, key=lambda of: of[:2])]
 
@@ -175,7 +175,7 @@ def _marker(
     }
 
 
-def _sweep(axes: Axes, metrics: pd.DataFrame, members: Family) -> list[style.Point]:
+def _sweep(axes: Axes, metrics: pd.DataFrame, members: Family) -> list[labels.Point]:
     """Draws a family by the seeds that all its members have; returns its points."""
     axes.set_title(f"{members.objective}: {members.axis}")
     axes.set_xlabel("ES on $D_u$")
@@ -202,7 +202,7 @@ def _sweep(axes: Axes, metrics: pd.DataFrame, members: Family) -> list[style.Poi
         for member, place in zip(there, places, strict=True):
             look = {"color": member.look["color"], "marker": member.look["marker"]}
             axes.plot(*place, markersize=4, linestyle="none", label=f"_{member.variant}", **look)
-            points.append(style.Point(*place, members.ticks[member.place], 2.5))
+            points.append(labels.Point(*place, members.ticks[member.place], 2.5))
     if not points:
         style.gap(axes, "no variant has been evaluated")
         return []
@@ -243,5 +243,5 @@ def _legends(
         "color": "black",
     }
     handles.append(Line2D([], [], linestyle="none", label="not beaten in both", **ring))
-    labels = [str(handle.get_label()) for handle in handles]
-    style.legend_of(figure, handles, labels, columns=5, handlelength=1, handletextpad=0.3)
+    shown = [str(handle.get_label()) for handle in handles]
+    style.legend_of(figure, handles, shown, columns=5, handlelength=1, handletextpad=0.3)
