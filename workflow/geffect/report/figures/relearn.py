@@ -113,7 +113,8 @@ def _scale(panels: list[Axes], metric: str) -> None:
         elif metric == "risk":
             axes.set_ylim(bottom=0, top=1.05 * high)
         else:
-            axes.set_ylim(-0.04, 1.04 if high > 0.5 else max(1.1 * high, 0.1))
+            top = 1.04 if high > 0.5 else max(1.1 * high, 0.1)
+            axes.set_ylim(-0.04 * top, top)
 
 
 def _prediction(axes: Axes, rows: pd.DataFrame, results: Results, regularizers: list[str]) -> None:

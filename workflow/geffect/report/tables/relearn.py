@@ -15,8 +15,9 @@ CAPTION = (
     "What is known of the other forget rows before a few are relearned, and what is gained by the "
     "last epoch. R: robustness, the retain model's gain over the unlearned model's, at most 1; 1 "
     "also where nothing is gained. A ruined model gains nothing either, so look at what it retains "
-    "(main table). Predicted: what plain gradient descent would lower the risk by, to first order, "
-    "from the last measured step; it ranks cells, while AdamW sets how far they get."
+    "(main table). Speed: squared norm of the forget risk's gradient at the last measured step; "
+    "predicted: what gradient descent would lower the risk by, to first order. It ranks cells; "
+    "AdamW sets how far they get."
 )
 CATEGORY = "Robustness"
 READS = ["relearn", "geffect", "training", "records"]
@@ -38,7 +39,7 @@ COLUMNS = {
     for metric in KNOWS
     for value, shown in _SHOWN.items()
 } | {
-    "speed": Column("‖∇R‖²"),
+    "speed": Column("speed"),
     "predicted": Column("Risk predicted gain"),
     "n_seeds": Column("seeds"),
 }
