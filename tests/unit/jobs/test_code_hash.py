@@ -441,7 +441,7 @@ def test_a_stage_sees_an_edit_of_every_module_that_it_imports_and_of_no_other(
 def test_every_stage_that_computes_sees_how_its_device_is_prepared(imported):
     """A job prepares it from outside of every hash (`jobs.engine`)."""
     computing = {p.stem for p in SCRIPTS.glob("*.py") if "context.computing(" in p.read_text()}
-    assert len(computing) == 7
+    assert len(computing) == 9
     for stage in computing:
         assert "models/compute.py" in imported[stage], stage
 

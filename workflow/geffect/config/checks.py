@@ -52,11 +52,15 @@ def _schema() -> dict:
     return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
 
 
-def check_section(name: str, section: Any, where: str) -> None:
-    """Raises ConfigError, naming `where`, unless a section of a configuration is as it must be."""
+def check_section(name: str, section: Any, where: str, whole: bool = True) -> None:
+    """Raises ConfigError, naming `where`, unless a section of a configuration is as it must be.
+
+    Unless it is given as a `whole`, keys may be missing.
+    """
     schema = _schema()
     _check_finite(section, (), where)
-    check(section, {"$defs": schema["$defs"], **schema["properties"][name]}, where)
+    rules = {"$defs": schema["$defs"], **schema["properties"][name]}
+    check(section, rules if whole else {**rules, "required": []}, where)
 
 
 def check(value: Any, schema: Mapping, where: str = "") -> None:

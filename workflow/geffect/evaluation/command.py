@@ -125,7 +125,7 @@ def _checked(given: argparse.Namespace) -> tuple[dict, dict, dict, pd.DataFrame 
     """
     template, settings = _configured(given.config, given.template, given.set)
     compute = {"device": given.device, "threads": given.threads, "tf32": given.tf32}
-    checks.check_section("compute", {**compute, "card": None}, "")
+    checks.check_section("compute", compute, "", whole=False)
     data = data_files(given.data, given.split)
     for option, folder in (("MODEL", given.model), ("--retain", given.retain)):
         path = Path(folder) if folder else None
