@@ -9,7 +9,12 @@ SCHEMA = ROOT / "workflow/geffect/config/schema.yaml"
 DEFAULTS = ROOT / "config.yaml"
 PLACEHOLDER = "<!-- schema -->"
 TABLE = "| key | type | in config.yaml | meaning |\n|---|---|---|---|"
-SHARED = {"loop": "training settings", "variant": "a variant", "model": "a model"}
+SHARED = {
+    "loop": "training settings",
+    "unlearning": "unlearning settings",
+    "variant": "a variant",
+    "model": "a model",
+}
 """Definitions that get a section of their own, and how other sections call them."""
 
 
@@ -38,7 +43,8 @@ def render() -> str:
             parts.append(_section(f"`{name}`", name, entry, definitions, defaults.get(name)))
     for name, title in SHARED.items():
         heading = title.removeprefix("a ").capitalize()
-        values = defaults["training"]["unlearn"] if name == "loop" else None
+        shown = {"loop": "finetune", "unlearning": "unlearn"}
+        values = defaults["training"][shown[name]] if name in shown else None
         parts.append(_section(heading, "", definitions[name], definitions, values))
     return "\n".join(parts)
 

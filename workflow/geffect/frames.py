@@ -9,7 +9,7 @@ import pandas as pd
 
 from geffect import files
 from geffect.errors import DamagedError, DataError
-from geffect.names import CELL, NO_REGULARIZER, ORIGINAL, RETAIN_MODEL
+from geffect.names import CELL, FULL, NO_REGULARIZER, ORIGINAL, RETAIN_MODEL
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def write_cell(tables: Mapping[str, pd.DataFrame], key: Mapping, paths: Mapping)
 
 def reference_cell(key: Mapping) -> dict:
     """The cell keys of a reference evaluation, from its model, corpus, split and seed."""
-    objective = ORIGINAL if key["corpus"] == "full" else RETAIN_MODEL
+    objective = ORIGINAL if key["corpus"] == FULL else RETAIN_MODEL
     named = {"objective": objective, "regularizer": NO_REGULARIZER}
     return {name: named.get(name) or key[name] for name in CELL}
 

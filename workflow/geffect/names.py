@@ -9,6 +9,9 @@ REFERENCES = (ORIGINAL, RETAIN_MODEL)
 
 NO_REGULARIZER = "none"
 
+FULL = "full"
+"""The corpus of all rows, which the original model is fine-tuned on; others are retain splits."""
+
 COMPONENTS = ("embed", "shallow", "middle", "deep", "lm")
 """The parts of a model that a G-effect is split into; they add up to `TOTAL`."""
 TOTAL = "total"
@@ -67,3 +70,9 @@ PRECISIONS = ("float32", "bf16")
 
 OFFLOADED = ("shares", "measurement", "optimizer")
 """What can rest in the machine's memory instead of the card's (`models.offload`)."""
+
+ADAPTER, MERGED = "adapter", "merged"
+COORDINATES = (ADAPTER, MERGED)
+"""What G-effects of a model with adapters are measured in (`models.adapters`)."""
+ALL_LINEAR = "all-linear"
+"""Stands for every linear layer but the unembedding as the target of adapters."""

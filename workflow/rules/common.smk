@@ -13,11 +13,12 @@ from geffect.config import CellKey, Config
 from geffect.config.given import use_given
 from geffect.data import own
 from geffect.data.refusals import refusals_path
-from geffect.data.splits import BACKGROUND, FULL, table_names
+from geffect.data.splits import BACKGROUND, table_names
 from geffect.errors import GeffectError
 from geffect.files import sha256
 from geffect.jobs.code_hash import PACKAGE, code_hash
-from geffect.names import NO_REGULARIZER, OBJECTIVE, REGULARIZER
+from geffect.models import given
+from geffect.names import FULL, NO_REGULARIZER, OBJECTIVE, REGULARIZER
 from geffect.report import registry
 
 # --- The configuration, checked as a whole.
@@ -76,13 +77,22 @@ CHECKPOINTS = AT_STEPS or not IN_RUN
 MATCHED = config["matched"]["evaluate"]
 RELEARN = config["relearn"] is not None
 QUANTIZE = bool(config["quantize"])
-SCRATCH = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "scratch"]
-HUB = [m for m in CONFIG.models if CONFIG.model(m)["source"] == "hub"]
+SCRATCH = [m for m in CONFIG.models if CONFIG.source(m) == "scratch"]
+HUB = [m for m in CONFIG.models if CONFIG.source(m) == "hub"]
+# (model, corpus) of fine-tuned models that are given, and of those of the hub among them.
+GIVEN = [(m, c) for m in CONFIG.models for c in CONFIG.corpora(m) if CONFIG.given(m, c)]
+GIVEN_ON_HUB = [(m, c) for m, c in GIVEN if "id" in CONFIG.given(m, c)]
 
 
 def one_of(names):
     """A wildcard constraint: exactly these names (none: matches nothing)."""
     return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+def one_of_pairs(pairs):
+    """A constraint of `model` where the corpus follows in the path: exactly these pairs."""
+    found = [f"{one_of([model])}(?=/{one_of([corpus])}/)" for model, corpus in pairs]
+    return "|".join(found) or "(?!)"
 
 
 wildcard_constraints:
@@ -97,10 +107,10 @@ wildcard_constraints:
 # --- Tables and figures, as their files declare them.
 
 try:
-    GIVEN = dict(config["report"], matched=MATCHED, relearn=RELEARN, quantized=QUANTIZE)
-    TABLES = registry.asked(registry.catalogue(registry.TABLE), GIVEN)
+    ASKED = dict(config["report"], matched=MATCHED, relearn=RELEARN, quantized=QUANTIZE)
+    TABLES = registry.asked(registry.catalogue(registry.TABLE), ASKED)
     DRAWN = registry.asked(
-        registry.catalogue(registry.FIGURE, tuple(config["report"]["figures"])), GIVEN
+        registry.catalogue(registry.FIGURE, tuple(config["report"]["figures"])), ASKED
     )
 except GeffectError as error:
     raise WorkflowError(str(error)) from None
@@ -161,28 +171,55 @@ def background(wildcards):
 def original_model(wildcards):
     """The fine-tuned model θ_o of a cell."""
     return fill(
-        f"{MODEL}/model", model=wildcards.model, corpus="full", seed=wildcards.seed
+        f"{MODEL}/model", model=wildcards.model, corpus=FULL, seed=wildcards.seed
     )
 
 
 def original_metrics(wildcards):
     """The metrics of a cell's original model."""
-    return fill(
-        f"{REFERENCE}/metrics.parquet", **vars(cell_of(wildcards)), corpus="full"
-    )
+    return fill(f"{REFERENCE}/metrics.parquet", **vars(cell_of(wildcards)), corpus=FULL)
 
 
 def retain_samples(wildcards):
-    """The evaluation log of the matching retain model; nothing for that model itself."""
-    if getattr(wildcards, "corpus", "full") != "full":
+    """The evaluation log of the matching retain model; nothing for that model itself, and where
+    there is none.
+    """
+    corpus = split_of(wildcards.split).retain
+    is_retain = wildcards.get("corpus", FULL) != FULL
+    if is_retain or CONFIG.is_missing(wildcards.model, corpus):
         return []
     return fill(
         f"{REFERENCE}/samples.parquet",
         model=wildcards.model,
-        corpus=split_of(wildcards.split).retain,
+        corpus=corpus,
         split=wildcards.split,
         seed=wildcards.seed,
     )
+
+
+def given_model(wildcards):
+    """Where a fine-tuned model comes from that was not made here; None for others."""
+    return CONFIG.given(wildcards.model, wildcards.get("corpus", FULL))
+
+
+def downloaded_model(wildcards):
+    """The folder of a given model of the hub; nothing for a folder of the user's.
+
+    That is no input: what counts of it is its content, and not when it was written.
+    """
+    if "path" in given_model(wildcards):
+        return []
+    return f"{ROOT}/models/{wildcards.model}/{wildcards.corpus}/hub/model"
+
+
+def content_of_given(wildcards):
+    """The hashes of the files of a given folder; None for a model of the hub, whose revision tells.
+
+    Those of files that are as a record has them are not computed again.
+    """
+    folder = given_model(wildcards).get("path")
+    record = fill(f"{MODEL}/record.json", **dict(wildcards.items()))
+    return None if folder is None else given.hashes(folder, record)
 
 
 def checkpoints(path):
@@ -291,7 +328,8 @@ def measurement_of(wildcards):
     """What is measured within a cell's run, and how; None if that is done later."""
     if not IN_RUN:
         return None
-    chosen = ("retain_rows", "micro_batch_size", "instances", "tokens", "change")
+    chosen = ("parameters", "retain_rows", "micro_batch_size")
+    chosen += ("instances", "tokens", "change")
     return dict(
         probes=probes_of(wildcards),
         selection=selection_of(wildcards),
@@ -400,13 +438,14 @@ def per_cell(pattern, **fixed):
     ]
 
 
-def reference_keys():
-    """(model, corpus, split, seed) of every reference evaluation of the grid."""
+def reference_keys(missing=False):
+    """(model, corpus, split, seed) of every reference evaluation of the grid, or of the missing."""
     keys = dict.fromkeys((cell.model, cell.split, cell.seed) for cell in CONFIG.cells)
     return [
         dict(model=model, corpus=corpus, split=split, seed=seed)
         for model, split, seed in keys
         for corpus in (FULL, split_of(split).retain)
+        if CONFIG.is_missing(model, corpus) == missing
     ]
 
 
@@ -621,6 +660,18 @@ def cells_here(name):
     return lambda w: per_cell(f"{CELL}/{name}.parquet", model=w.model, split=w.split)
 
 
+def gap_notes():
+    """What the tables lack, and why."""
+    keys = reference_keys(missing=True)
+    lacking = dict.fromkeys((key["model"], key["corpus"]) for key in keys)
+    return [
+        f"{model}: the configuration says that there is no model of {corpus}, so its row is "
+        "missing, and so are Forget Quality, PrivLeak and the reference attack, which compare "
+        "with it."
+        for model, corpus in lacking
+    ]
+
+
 def table_notes():
     """What a reader of the tables needs to know."""
     notes = [
@@ -631,7 +682,7 @@ def table_notes():
             f"{', '.join(SCRATCH)}: trained from scratch on the very real-authors and "
             "world-facts rows that MU is evaluated on."
         )
-    return notes
+    return notes + gap_notes()
 
 
 # --- Targets.

@@ -36,6 +36,7 @@ rule evaluate:
         mem_mb=requested("mem_mb", "evaluate"),
         runtime=requested("runtime", "evaluate"),
     params:
+        given=lambda w: given_model(w) if w.get("corpus") else None,
         template=template_of,
         evaluation=CONFIG.evaluation,
         compute=compute_of,

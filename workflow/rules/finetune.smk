@@ -1,7 +1,10 @@
-"""Base training of scratch models, and fine-tuning on full and on the retain splits.
+"""Base training of scratch models, fine-tuning on full and on the retain splits, and models that
+were fine-tuned elsewhere.
 
 base_training  data/*.parquet -> models/{model}/base/seed{seed}/{model/,training.parquet,record.json}
 finetune       base model, data/{corpus}.parquet -> models/{model}/{corpus}/seed{seed}/{model/,training.parquet,record.json}
+take_model     a given folder, or a model of the hub -> models/{model}/{corpus}/seed{seed}/{model/,record.json},
+               with links to its files; the same for every seed
 """
 
 
@@ -53,6 +56,8 @@ rule finetune:
         f"{ROOT}/logs/finetune/{{model}}_{{corpus}}_seed{{seed}}.log",
     benchmark:
         f"{ROOT}/benchmarks/finetune/{{model}}_{{corpus}}_seed{{seed}}.tsv"
+    wildcard_constraints:
+        model=one_of_pairs((m, c) for m in CONFIG.models for c in CONFIG.trained(m)),
     conda:
         "../../envs/geffect.yaml"
     threads: config["compute"]["threads"]
@@ -69,3 +74,25 @@ rule finetune:
         code=hashed("finetune"),
     script:
         "../scripts/finetune.py"
+
+
+rule take_model:
+    input:
+        downloaded=downloaded_model,
+    output:
+        model=directory(f"{MODEL}/model"),
+        record=f"{MODEL}/record.json",
+    log:
+        f"{ROOT}/logs/take_model/{{model}}_{{corpus}}_seed{{seed}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/take_model/{{model}}_{{corpus}}_seed{{seed}}.tsv"
+    wildcard_constraints:
+        model=one_of_pairs(GIVEN),
+    conda:
+        "../../envs/geffect.yaml"
+    params:
+        given=given_model,
+        content=content_of_given,
+        code=hashed("take_model"),
+    script:
+        "../scripts/take_model.py"

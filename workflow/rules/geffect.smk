@@ -44,6 +44,8 @@ if not IN_RUN:
             held_out_rows=CONFIG.untrained_rows,
             selection=selection_of,
             probes=probes_of,
+            lora=lambda wildcards: training_of("unlearn")(wildcards).get("lora"),
+            parameters=config["geffect"]["parameters"],
             retain_rows=config["geffect"]["retain_rows"],
             micro_batch_size=config["geffect"]["micro_batch_size"],
             instances=config["geffect"]["instances"],

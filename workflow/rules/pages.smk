@@ -89,7 +89,15 @@ rule overview:
         variants=[variants_at(*place) for place in model_splits()],
         es_retain=config["matched"]["es_retain"],
         captions={
-            **{name: declared.caption for name, declared in TABLES.items()},
+            **{
+                name: " ".join(
+                    [
+                        declared.caption,
+                        *(gap_notes() if "metrics" in declared.reads else []),
+                    ]
+                )
+                for name, declared in TABLES.items()
+            },
             "statements": "What the paper says, judged twice. Look at the reason beside a verdict. "
             "'Does not hold' is no refutation of the paper: it is about this run.",
         },

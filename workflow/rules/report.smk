@@ -22,6 +22,7 @@ rule tables:
     params:
         cells=[list(cell) for cell in CONFIG.cells],
         references=reference_keys(),
+        missing=reference_keys(missing=True),
         notes=table_notes(),
         tables=list(TABLES),
         code=hashed("tables", *files_of(TABLES)),

@@ -19,7 +19,9 @@ KINDS = dict(
     data="the data",
     download_model="model",
     base_training="model",
+    download_finetuned="model",
     finetune="model",
+    take_model="model",
     unlearn="cell",
     geffect="cell",
     evaluate="cell",
@@ -116,17 +118,32 @@ def row(*names, **stages):
 
 
 def base_rows():
-    """The models that fine-tuning starts from."""
+    """The models that fine-tuning starts from, and fine-tuned ones of the hub."""
     seeds = list(dict.fromkeys((cell.model, cell.seed) for cell in CONFIG.cells))
-    return [
-        row(model, base=stage("download_model", model=model))
-        for model in CONFIG.models
-        if model in HUB
-    ] + [
-        row(model, f"seed{seed}", base=stage("base_training", model=model, seed=seed))
-        for model, seed in seeds
-        if model in SCRATCH
-    ]
+    return (
+        [
+            row(model, base=stage("download_model", model=model))
+            for model in CONFIG.models
+            if model in HUB
+        ]
+        + [
+            row(
+                model,
+                corpus,
+                base=stage("download_finetuned", model=model, corpus=corpus),
+            )
+            for model, corpus in GIVEN_ON_HUB
+        ]
+        + [
+            row(
+                model,
+                f"seed{seed}",
+                base=stage("base_training", model=model, seed=seed),
+            )
+            for model, seed in seeds
+            if model in SCRATCH
+        ]
+    )
 
 
 def finetuned_rows():
@@ -139,7 +156,12 @@ def finetuned_rows():
             model,
             corpus,
             f"seed{seed}",
-            finetune=stage("finetune", model=model, corpus=corpus, seed=seed),
+            finetune=stage(
+                "take_model" if (model, corpus) in GIVEN else "finetune",
+                model=model,
+                corpus=corpus,
+                seed=seed,
+            ),
         )
         for model, corpus, seed in keys
     ]

@@ -39,6 +39,7 @@ rule unlearn:
         mem_mb=requested("mem_mb", "unlearn_in_run" if IN_RUN else "unlearn"),
         runtime=requested("runtime", "unlearn_in_run" if IN_RUN else "unlearn"),
     params:
+        given=given_model,
         template=template_of,
         objective=objective_of,
         regularizer=regularizer_of,

@@ -4,7 +4,7 @@ from geffect import frames
 from geffect.evaluation.folder import evaluate_folder
 from geffect.evaluation.samples import EvaluationSettings
 from geffect.jobs import context, provenance
-from geffect.names import EVALUATION_SETS
+from geffect.names import EVALUATION_SETS, FULL
 
 
 def main(job):
@@ -18,7 +18,7 @@ def main(job):
             EvaluationSettings(**params.evaluation),
             device,
             retain_log=frames.read(inputs.retain_samples) if inputs.retain_samples else None,
-            is_retain=not inputs.retain_samples,
+            is_retain=wildcards.get("corpus", FULL) != FULL,
             provenance=inputs.get("provenance"),
         ).write(output, provenance.provenance() | provenance.made_with(params, wildcards))
 

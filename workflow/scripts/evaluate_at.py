@@ -21,11 +21,12 @@ def main(job):
             updates - diverged,
             known,
             inputs.checkpoints,
+            inputs.original,
             Encoder.of(inputs.original, params.template),
             {name: inputs[name] for name in EVALUATION_SETS},
             EvaluationSettings(**params.evaluation),
             device,
-            frames.read(inputs.retain_samples),
+            frames.read(inputs.retain_samples) if inputs.retain_samples else None,
         )
         frames.write(metrics, output.metrics)
         made = provenance.provenance() | provenance.made_with(params, wildcards)

@@ -21,7 +21,7 @@ def main(job):
             params.tolerance,
             device,
             frames.read(inputs.metrics),
-            frames.read(inputs.retain_samples),
+            frames.read(inputs.retain_samples) if inputs.retain_samples else None,
             inputs.provenance,
         )
         frames.write(found.metrics, output.matched)

@@ -8,6 +8,7 @@ from geffect.cells.draws import Draws
 from geffect.effects.measurement import Measurement, measure_checkpoints
 from geffect.evaluation.trajectory import Trajectory
 from geffect.jobs import context, provenance
+from geffect.models.adapters import loader
 from geffect.models.checkpoints import moved_until, trajectory
 
 
@@ -22,7 +23,9 @@ def main(job):
         measurement = Measurement.of_job(cell, Draws.load(inputs.draws), inputs, params, onlooker)
         run = trajectory(inputs.original, inputs.checkpoints, inputs.model, last)
         moved = partial(moved_until, inputs.checkpoints)
-        measure_checkpoints(run, measurement, device, what, moved, params.gradient_checkpointing)
+        load = loader(inputs.original, device, cell.seed, params.lora)
+        again = params.gradient_checkpointing
+        measure_checkpoints(run, measurement, device, what, moved, again, load)
         frames.write_cell(measurement.tables(), wildcards, output)
         made_of = provenance.made_of(inputs, params, wildcards)
         files.write_json(provenance.record(made_of), output.record)

@@ -14,7 +14,8 @@ def main(inputs, output, params, wildcards, log):
     with context.job("tables", log):
         cells = [dict(zip(CELL, cell, strict=True)) for cell in params.cells]
         references = [frames.reference_cell(key) for key in params.references]
-        results = Results(cells, dict(inputs.items()), references)
+        missing = [frames.reference_cell(key) for key in params.missing]
+        results = Results(cells, dict(inputs.items()), references, missing=missing)
         warnings = mixed_versions([record for *_, record in results.records()])
         for warning in warnings:
             context.log.warning(warning)

@@ -19,7 +19,7 @@ def main(job):
     with context.computing("unlearn", what, job) as device:
         cell = Cell.of_job(inputs.original, inputs, params, wildcards)
         settings = TrainingSettings(**params.training)
-        run = Run(cell, inputs.original, device)
+        run = Run(cell, inputs.original, device, settings.lora)
         engine.check_model(run.model, job.config["geffect"])
         made_of = provenance.made_of(inputs, params, wildcards)
         every, minutes = params.checkpoint_every, job.config["training"]["resume_minutes"]

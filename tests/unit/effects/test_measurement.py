@@ -344,6 +344,7 @@ def job(cell_of, tmp_path):
             "tokens": True,
             "change": "trapezoid",
             "selection": None,
+            "parameters": "adapter",
         }
         files = SimpleNamespace(held_out=tmp_path / "held_out.parquet")
         draws = cell.draw(16)

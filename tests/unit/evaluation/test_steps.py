@@ -1,5 +1,7 @@
 """Chosen steps of a run: evaluated where they are not known, missing where the run never came."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,9 @@ from geffect.evaluation.folder import evaluate
 from geffect.evaluation.samples import EvaluationSettings
 from geffect.evaluation.steps import evaluate_steps
 from geffect.files import hash_folder
+from geffect.models import adapters
 from geffect.models.checkpoints import Checkpoints
+from geffect.models.folder import load_model, save_model
 from geffect.names import EVALUATION_SETS
 
 SETTINGS = EvaluationSettings(4, None, "geometric", 8, False, 5)
@@ -34,6 +38,8 @@ def rows():
 def run(tiny_model, moved, tokenizer, encoder, rows, tmp_path):
     """A function: `evaluate_steps` along a run with checkpoints; the models by step."""
     start = tiny_model(tokenizer=tokenizer, dtype=torch.float32)
+    original = tmp_path / "original"
+    save_model(start, tokenizer, original)
     models = {0: start, 5: moved(start), 10: moved(start), 12: moved(start)}
     checkpoints = Checkpoints(tmp_path / "checkpoints", 12)
     for step, model in models.items():
@@ -47,14 +53,14 @@ def run(tiny_model, moved, tokenizer, encoder, rows, tmp_path):
     def build(steps, done=12, retain_log=None):
         folder = tmp_path / "checkpoints"
         return evaluate_steps(
-            steps, done, known, folder, encoder, data, SETTINGS, "cpu", retain_log
+            steps, done, known, folder, original, encoder, data, SETTINGS, "cpu", retain_log
         )
 
-    return build, models
+    return build, models, original
 
 
 def test_a_checkpoint_is_evaluated_as_its_model_is(run, encoder, rows, tmp_path):
-    build, models = run
+    build, models, _ = run
     log = evaluate(models[0], encoder, rows, SETTINGS, is_retain=True).samples
     found, weights = build([5, 10], retain_log=log)
     assert list(found.columns) == ["step", "metric", "dataset", "value", "low", "high"]
@@ -86,3 +92,19 @@ def test_after_a_divergence_values_are_missing(run):
 def test_a_checkpoint_that_is_gone_is_an_error_that_names_it(run):
     with pytest.raises(DamagedError, match=r"step-00007: is not there"):
         run[0]([5, 7])
+
+
+def test_a_checkpoint_of_adapters_is_evaluated_merged(run, encoder, rows, tmp_path):
+    build, _, original = run
+    model = adapters.adapt(load_model(original), 1, rank=2, alpha=8.0)
+    with torch.no_grad():
+        for parameter in adapters.weights(model).values():
+            parameter.add_(0.1)
+    folder = tmp_path / "checkpoints/step-00005"
+    shutil.rmtree(folder)
+    Checkpoints(tmp_path / "checkpoints", 12).at(model, 5, {})
+    assert not list(folder.glob("model*")), "the adapters alone"
+    found, weights = build([5])
+    expected = evaluate(adapters.merge(model), encoder, rows, SETTINGS).metrics
+    pd.testing.assert_frame_equal(found.drop(columns="step"), expected)
+    assert weights["5"] == hash_folder(folder) and weights["5"]

@@ -6,7 +6,7 @@ Imports neither torch nor transformers. Every error is one line that names the k
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ _IN_WORDS = {
 }
 _NUMBER = r"([+-]?[0-9]+)(\.[0-9]*)?(?:[eE]([+-]?)([0-9]+))?"
 _EMBEDDING = r"(^|\.)(embed_tokens|wte|embed_in|word_embeddings|tok_embeddings)\.weight$"
+_UNEMBEDDING = r"(^|\.)(lm_head|embed_out|output)\.weight$"
 _OTHER_NAMES = ("n_layer", "n_layers", "num_layers")
 
 
@@ -222,6 +223,51 @@ def check_folder(folder: str | Path, where: str) -> None:
             raise ConfigError(
                 f"{where}: {tokenizer} has a token with the id {highest}, but the model has "
                 f"embeddings for {rows}; name a folder whose files belong together"
+            )
+
+
+def check_folders(folders: Mapping[str, str | Path]) -> None:
+    """Checks the folders that one model is taken from: each of them, and that they are alike.
+
+    Args:
+        folders: by their keys in the configuration.
+
+    Raises:
+        ConfigError: naming the key, and the file or the first parameter that differs.
+    """
+    shapes: dict[str, dict[str, list[int]]] = {}
+    for where, folder in folders.items():
+        check_folder(folder, where)
+        shapes[where] = {name: shape for _, name, shape in _tensors(folder, where)}
+    for where, own in shapes.items():
+        first, wanted = next(iter(shapes.items()))
+        for name in sorted(own.keys() | wanted.keys()):
+            absent = name not in own or name not in wanted
+            if absent and re.search(_UNEMBEDDING, name):
+                continue  # of tied ones some files hold one, some both
+            if own.get(name) != wanted.get(name):
+                raise ConfigError(
+                    f"{where}: {name} is {own.get(name, 'not there')}, but "
+                    f"{wanted.get(name, 'not there')} in {first}; name models of one architecture"
+                )
+
+
+def check_targets(targets: str | Iterable[str], folder: str | Path, where: str) -> None:
+    """Checks that the targets of adapters name modules with matrices of a model folder.
+
+    Raises:
+        ConfigError: naming `where` and the target.
+    """
+    if isinstance(targets, str):
+        return
+    names = [n for _, n, shape in _tensors(folder, where) if len(shape) == 2]
+    modules = [name.removesuffix(".weight") for name in names if name.endswith(".weight")]
+    for target in targets:
+        if not any(name == target or name.endswith(f".{target}") for name in modules):
+            known = {name.rpartition(".")[2] for name in modules}
+            raise ConfigError(
+                f"{where}.targets: {target!r} is no matrix of {folder}"
+                f"{ConfigError.suggestion(target, known)}"
             )
 
 

@@ -20,12 +20,23 @@ from geffect.data.templates import Template
 from geffect.data.tofu import SPLITS, check_counts, data_directory, row_count, verify_folder
 from geffect.errors import ConfigError
 from geffect.losses import registry
-from geffect.names import MINIMUM_BLOCKS, NO_REGULARIZER, OBJECTIVE, REFERENCES, REGULARIZER
+from geffect.names import (
+    ALL_LINEAR,
+    FULL,
+    MINIMUM_BLOCKS,
+    NO_REGULARIZER,
+    OBJECTIVE,
+    REFERENCES,
+    REGULARIZER,
+)
 from geffect.training.settings import TrainingSettings
 
 _SECTIONS = {OBJECTIVE: "objectives", REGULARIZER: "regularizers"}
-# What `tokens` of a variant leaves open.
+# What `lora` and `tokens` leave open.
+_LORA = {"dropout": 0, "targets": ALL_LINEAR}
 _SELECTION = {"by": "e_retain", "every": 1, "rows": 40}
+MISSING_MODEL = "missing"
+"""Says in the configuration that there is no model of a corpus, and none is to be made."""
 _LOOP_KEYS = {field.name for field in fields(TrainingSettings) if field.default is MISSING}
 
 
@@ -59,6 +70,7 @@ class Config:
         self._check_templates()
         self._check_variants()
         self.cells = list(dict.fromkeys(self._grid()))
+        self._layers: dict[str, int] = {}
         for model in self.models:
             self._check_model(model)
         self._check_data()
@@ -135,27 +147,74 @@ class Config:
         """The entry of a model in the configuration."""
         return self.raw["models"][name]
 
+    def corpora(self, model: str) -> list[str]:
+        """The corpora of which the grid needs a fine-tuned model: full, and retain splits."""
+        splits = (self.known_splits[c.split].retain for c in self.cells if c.model == model)
+        return list(dict.fromkeys([FULL, *splits]))
+
+    def given(self, model: str, corpus: str) -> dict[str, str] | None:
+        """Where the fine-tuned model of a corpus comes from: `path`, or `id` and `revision`.
+
+        None where it is fine-tuned here, or missing.
+        """
+        named = self.model(model).get("finetuned", {}).get(corpus, MISSING_MODEL)
+        if named == MISSING_MODEL:
+            return None
+        return {"path": named} if isinstance(named, str) else dict(named)
+
+    def is_missing(self, model: str, corpus: str) -> bool:
+        """Whether the configuration says that there is no model of a corpus."""
+        return self.model(model).get("finetuned", {}).get(corpus) == MISSING_MODEL
+
+    def trained(self, model: str) -> list[str]:
+        """The corpora of the grid on which a model is fine-tuned here."""
+        named = self.model(model).get("finetuned", {})
+        return [corpus for corpus in self.corpora(model) if corpus not in named]
+
+    def source(self, model: str) -> str | None:
+        """What fine-tuning of a model starts from: hub, path or scratch; None if there is none."""
+        return self.model(model)["source"] if self.trained(model) else None
+
+    def folders(self, model: str) -> dict[str, str]:
+        """The folders that a model of the grid is taken from, by their keys in the configuration.
+
+        The original model's comes first.
+        """
+        found = {
+            f"models.{model}.finetuned.{corpus}": given["path"]
+            for corpus in self.corpora(model)
+            if (given := self.given(model, corpus)) and "path" in given
+        }
+        if self.source(model) == "path":
+            found[f"models.{model}.path"] = self.model(model)["path"]
+        return found
+
     def layers(self, model: str) -> int:
         """The number of blocks of a model, from what is known before the model is made.
 
         Raises:
             ConfigError: the folder of a model does not say.
         """
-        entry = self.model(model)
-        if entry["source"] == "hub":
-            return entry["layers"]
-        if entry["source"] == "scratch":
-            return entry["config"]["num_hidden_layers"]
-        return self._path_layers[model]
+        if model not in self._layers:
+            self._layers[model] = next(iter(self._known_layers(model).values()))
+        return self._layers[model]
 
-    @cached_property
-    def _path_layers(self) -> dict[str, int]:
-        folders = {m: self.model(m)["path"] for m in self.models if "path" in self.model(m)}
-        return {
-            model: checks.folder_config(folder, f"models.{model}.path")["num_hidden_layers"]
-            for model, folder in folders.items()
-            if self.model(model)["source"] == "path"
-        }
+    def _known_layers(self, model: str) -> dict[str, int]:
+        """The number of blocks by every key of the configuration that tells it."""
+        entry, where = self.model(model), f"models.{model}"
+        found = {}
+        if self.source(model) == "scratch":
+            found[f"{where}.config.num_hidden_layers"] = entry["config"]["num_hidden_layers"]
+        if self._of_hub(model):
+            found[f"{where}.layers"] = entry["layers"]
+        for key, folder in self.folders(model).items():
+            found[key] = checks.folder_config(folder, key)["num_hidden_layers"]
+        return found
+
+    def _of_hub(self, model: str) -> bool:
+        """Whether anything of a model comes from the hub."""
+        given = (self.given(model, corpus) for corpus in self.corpora(model))
+        return self.source(model) == "hub" or any("id" in (found or {}) for found in given)
 
     @property
     def evaluation(self) -> dict:
@@ -210,7 +269,7 @@ class Config:
     def compute(self, model: str) -> dict:
         """Arguments of `models.compute.prepare` for the jobs of a model."""
         entry = self.model(model)
-        usual = "bf16" if entry["source"] == "hub" else "float32"
+        usual = "bf16" if self._of_hub(model) else "float32"
         planned = ("card", "check_memory")
         machine = {k: value for k, value in self.raw["compute"].items() if k not in planned}
         return {
@@ -227,7 +286,17 @@ class Config:
     def training(self, model: str, stage: str, objective: str | None = None) -> dict:
         """Arguments of `TrainingSettings`: the stage's defaults, the model's, the variant's."""
         variant = {} if objective is None else self.raw["objectives"][objective].get(stage, {})
-        return {**self.raw["training"][stage], **self.model(model).get(stage, {}), **variant}
+        found = {**self.raw["training"][stage], **self.model(model).get(stage, {}), **variant}
+        if found.get("lora"):
+            found["lora"] = {**_LORA, **found["lora"]}
+        return found
+
+    def loras(self, model: str) -> list[dict]:
+        """The different adapters that the cells of a model train."""
+        cells = (cell for cell in self.cells if cell.model == model)
+        objectives = dict.fromkeys(cell.objective for cell in cells)
+        found = [self.training(model, "unlearn", objective).get("lora") for objective in objectives]
+        return [lora for k, lora in enumerate(found) if lora and lora not in found[:k]]
 
     def relearning(self, model: str) -> dict | None:
         """Arguments of `TrainingSettings` for relearning: the model's own, those of the section
@@ -303,8 +372,10 @@ class Config:
             self._check_rows()
         read_refusals(data["refusals"])
         for model in self.models:
-            if self.model(model)["source"] == "path":
-                checks.check_folder(self.model(model)["path"], f"models.{model}.path")
+            checks.check_folders(self.folders(model))
+            for folder in self.folders(model).values():
+                for lora in self.loras(model):
+                    checks.check_targets(lora["targets"], folder, f"models.{model}.unlearn.lora")
 
     def check_results(self) -> None:
         """Checks that results can be written where the configuration wants them.
@@ -405,25 +476,65 @@ class Config:
                 f"{where}.template: unknown template {entry['template']!r}"
                 f"{ConfigError.suggestion(entry['template'], self.raw['templates'])}"
             )
-        if entry["source"] == "scratch":
+        self._check_finetuned(name)
+        if self.source(name) == "scratch":
             checks.check_architecture(entry["config"], f"{where}.config")
-        layers = self.layers(name)
-        if layers < MINIMUM_BLOCKS:
-            keys = {"hub": "layers", "path": "path", "scratch": "config.num_hidden_layers"}
-            key = keys[entry["source"]]
-            raise ConfigError(
-                f"{where}.{key}: {layers} blocks, but shallow, middle and deep need at least "
-                f"{MINIMUM_BLOCKS}; use a deeper model"
-            )
+        known = self._known_layers(name)
+        first, layers = next(iter(known.items()))
+        for key, found in known.items():
+            if found < MINIMUM_BLOCKS:
+                raise ConfigError(
+                    f"{key}: {found} blocks, but shallow, middle and deep need at least "
+                    f"{MINIMUM_BLOCKS}; use a deeper model"
+                )
+            if found != layers:
+                raise ConfigError(
+                    f"{key}: {found} blocks, but {first} has {layers}; name models of one "
+                    "architecture"
+                )
         for stage in ("base_training", "finetune", "unlearn"):
             settings = self.training(name, stage)
             absent = _LOOP_KEYS - set(settings)
-            if absent and (stage != "base_training" or entry["source"] == "scratch"):
+            used = {"base_training": self.source(name) == "scratch", "unlearn": True}
+            if absent and used.get(stage, bool(self.trained(name))):
                 raise ConfigError(f"training.{stage}.{sorted(absent)[0]}: missing; set a default")
             if not absent:
                 own = entry.get(stage, {})
                 place = f"{where}.{stage}" if "micro_batch_size" in own else f"training.{stage}"
                 _check_division(settings, f"{place}.micro_batch_size")
+
+    def _check_finetuned(self, name: str) -> None:
+        """What of a model may be left out depends on what is given already fine-tuned."""
+        entry, where = self.model(name), f"models.{name}"
+        known = [FULL, *(split.retain for split in self.known_splits.values())]
+        for corpus, named in entry.get("finetuned", {}).items():
+            key = f"{where}.finetuned.{corpus}"
+            if corpus not in known:
+                raise ConfigError(
+                    f"{key}: the data have no such corpus{ConfigError.suggestion(corpus, known)}"
+                )
+            if named is None:
+                raise ConfigError(
+                    f"{key}: null says nothing; name a folder, or id and revision, or leave the "
+                    "key out if the model is to be fine-tuned here"
+                    + ("" if corpus == FULL else ", or write missing if there is none")
+                )
+            if (corpus, named) == (FULL, MISSING_MODEL):
+                raise ConfigError(
+                    f"{key}: the original model, from which unlearning starts, cannot be missing; "
+                    "name a folder, or id and revision, or leave the key out"
+                )
+        trained = self.trained(name)
+        for key in ("source", "finetune"):
+            if trained and key not in entry:
+                raise ConfigError(
+                    f"{where}.{key}: missing; set it, since {trained[0]} is to be fine-tuned here, "
+                    f"or name a fine-tuned model by {where}.finetuned.{trained[0]}"
+                )
+        if self._of_hub(name) and "layers" not in entry:
+            raise ConfigError(
+                f"{where}.layers: missing; set it to the number of blocks of the hub's model"
+            )
 
     def _check_data(self) -> None:
         data = self.raw["data"]

@@ -1,7 +1,8 @@
 """Peak memory of the jobs of a model, by what holds it.
 
 Weights, gradients, moments of the optimiser, and shares of the displacement are float32: 4 bytes a
-parameter each, whatever the precision. A job's peak is the greatest of a few moments, which are
+parameter each, whatever the precision. With adapters all but the weights are those of the adapters,
+and θ_o takes nothing. A job's peak is the greatest of a few moments, which are
 those at which most is held; what each of them holds is added up here. The parts are named after the
 code that holds them: `training.loop`, `training.shares`, `effects.measurement`, and
 `evaluation.passes`.
@@ -82,7 +83,7 @@ def fetched_by_update(shape: Shape, losses: Losses) -> float:
     times = 4.0 if "optimizer" in losses.offload else 0.0
     if losses.watched and "shares" in losses.offload:
         times += 10 * losses.regularizer + 2 * losses.decay
-    return times * FULL * shape.parameters
+    return times * FULL * shape.trained
 
 
 def fetched_by_measurement(shape: Shape, precision: str, losses: Losses, probes: int) -> float:
@@ -97,7 +98,7 @@ def fetched_by_measurement(shape: Shape, precision: str, losses: Losses, probes:
         return 0
     terms = 1 + losses.regularizer + probes
     aside = 2 * losses.original * original(shape, precision)
-    return (12 + 2 * terms + 4 * losses.regularizer) * FULL * shape.parameters + aside
+    return (12 + 2 * terms + 4 * losses.regularizer) * FULL * shape.measured + aside
 
 
 def parked(
@@ -165,11 +166,11 @@ def training(
     """The moments of a step of training: moment -> parts."""
     held = _held(shape, precision, losses)
     several = 1 + (losses.regularizer and "shares" not in losses.offload)
-    one = FULL * shape.parameters
+    one = FULL * shape.trained
     # From the second micro-batch on there are gradients to which others are added; the last one to
     # come is the embedding's.
     more = micro_batches > 1
-    passing = FULL * shape.embedding if more else 0
+    passing = FULL * min(shape.embedding, shape.trained) if more else 0
     kept = activations(shape, precision, batch, checkpointing, losses.kl)
     return {
         "the last pass begins": {**held, "gradients": (several - (not more)) * one, **kept},
@@ -178,10 +179,11 @@ def training(
 
 
 def _held(shape: Shape, precision: str, losses: Losses) -> dict[str, float]:
-    one = FULL * shape.parameters
+    one = FULL * shape.trained
     moment = losses.regularizer and losses.shares > 0
+    adapters = one if shape.rank else 0
     return {
-        "weights": one,
+        "weights": FULL * shape.parameters + adapters,
         "original model": original(shape, precision) * losses.original,
         "optimiser": 0 if "optimizer" in losses.offload else 2 * one,
         "shares": one * (losses.shares + moment),
@@ -213,17 +215,18 @@ def measurement(
         tables: whether instances or tokens are measured.
         checkpointing: whether the passes that differentiate losses compute activations again.
     """
-    one = FULL * shape.parameters
+    one = FULL * shape.measured
     held = _held(shape, precision, losses)
     if not in_run:
         kept_beside = ("weights", "original model")
-        held = {**{n: held[n] for n in kept_beside}, "shares": one * losses.shares}
+        shares = FULL * shape.trained * losses.shares
+        held = {**{n: held[n] for n in kept_beside}, "shares": shares}
     parked = "measurement" in losses.offload
     kept = activations(shape, precision, batch, checkpointing, losses.kl)
     # Where everything is parked but the gradient that is being computed, tensors still pass by.
     here = 0 if parked else one
     last = {"previous step": here, "directions": 2 * here}
-    passing = FULL * shape.embedding
+    passing = FULL * min(shape.embedding, shape.measured)
     terms = one + several_terms * here
     moments: dict[str, Parts] = {
         "changes of risk": {
@@ -249,7 +252,7 @@ def measurement(
             **kept,
         }
     if tables:
-        rounded = shape.linear if parked and precision == "bf16" else 0
+        rounded = min(shape.linear, shape.measured) if parked and precision == "bf16" else 0
         last["directions"] = directions * (one - (FULL - HALF) * rounded)
         along = (1 + directions) * _LOGITS_ALONG * _logits(shape, batch)
         if parked:

@@ -26,10 +26,9 @@ from geffect.cost.work import (
     trained,
     unlearned,
 )
-from geffect.data.splits import FULL
 from geffect.errors import ConfigError
 from geffect.losses import registry
-from geffect.names import OBJECTIVE, REGULARIZER
+from geffect.names import FULL, MERGED, OBJECTIVE, REGULARIZER
 from geffect.training.settings import TrainingSettings
 
 STAGES = (
@@ -195,8 +194,13 @@ class Plan:
     def shape(self, model: str) -> Shape:
         """The sizes of a model."""
         if model not in self._shapes:
-            made = Path(self.raw["results"]) / self.raw["run"] / "models" / model / "base/model"
-            self._shapes[model] = shape_of(self.config.model(model), f"models.{model}", made)
+            made = Path(self.raw["results"]) / self.raw["run"] / "models" / model
+            entry, folder = self.config.model(model), made / "base/model"
+            if self.config.source(model) is None:
+                given = self.config.given(model, FULL) or {}
+                entry = {"source": "path" if "path" in given else "hub", **given}
+                folder = made / FULL / "hub/model"
+            self._shapes[model] = shape_of(entry, f"models.{model}", folder)
         return self._shapes[model]
 
     def _tokens(self, shape: Shape) -> tuple[float, float]:
@@ -289,19 +293,25 @@ class Plan:
     def _of_model(self, model: str) -> Iterator[Job]:
         cells = [cell for cell in self.config.cells if cell.model == model]
         seeds = list(dict.fromkeys(cell.seed for cell in cells))
-        yield from self._base(model, len(seeds))
+        trained = self.config.trained(model)
+        if trained:
+            yield from self._base(model, len(seeds))
+        splits = self.config.known_splits
         corpora = dict.fromkeys((cell.seed, c) for cell in cells for c in (FULL, cell.split))
-        for split in (FULL, *self.config.known_splits):
-            if count := sum(corpus == split for _, corpus in corpora):
+        for split in (FULL, *splits):
+            count = sum(corpus == split for _, corpus in corpora)
+            if count and (FULL if split == FULL else splits[split].retain) in trained:
                 yield self._fit(model, "finetune", self._corpus(split), count)
         references = dict.fromkeys((cell.split, cell.seed) for cell in cells)
-        for split in self.config.known_splits:
-            if count := sum(own == split for own, _ in references):
-                yield self._evaluation(model, split, "evaluate_reference", 2 * count)
-                if self.raw["relearn"] is not None:
-                    yield self._relearning(model, split, "relearn_reference", count)
-                if self.raw["quantize"]:
-                    yield self._rounding(model, split, "quantize_reference", 2 * count)
+        for split, tables in splits.items():
+            if not (count := sum(own == split for own, _ in references)):
+                continue
+            retain = 0 if self.config.is_missing(model, tables.retain) else count
+            yield self._evaluation(model, split, "evaluate_reference", count + retain)
+            if self.raw["relearn"] is not None and retain:
+                yield self._relearning(model, split, "relearn_reference", retain)
+            if self.raw["quantize"]:
+                yield self._rounding(model, split, "quantize_reference", count + retain)
         for cell in cells:
             yield from self._of_cell(cell)
 
@@ -309,7 +319,7 @@ class Plan:
         return self.sizes.rows - (0 if split == FULL else self.sizes.forget[split])
 
     def _base(self, model: str, count: int) -> Iterator[Job]:
-        if self.config.model(model)["source"] == "scratch":
+        if self.config.source(model) == "scratch":
             yield self._fit(model, "base_training", sum(self._background), count)
 
     def _fit(self, model: str, stage: str, rows: int, count: int) -> Job:
@@ -354,24 +364,31 @@ class Plan:
         return frozenset(self.config.compute(model)["offload"])
 
     def _of_cell(self, cell: CellKey) -> Iterator[Job]:
-        raw, model, shape = self.raw, cell.model, self.shape(cell.model)
+        raw, model = self.raw, cell.model
         settings = TrainingSettings(**self.config.training(model, "unlearn", cell.objective))
+        adapted = settings.lora is not None
+        shape = self.shape(model).adapted(settings.lora, raw["geffect"]["parameters"] == MERGED)
         run, needs = self._unlearning(cell, settings), self._needs(cell)
         passes, one = self._passes(model), 4 * shape.parameters
+        if adapted:
+            passes = replace(passes, shape=shape, backward=FORWARD)
+        trained = 4 * shape.trained  # what a checkpoint holds, and a resume state three times
         if settings.length_bucket:
             passes = replace(passes, padding=1.05)
         in_run, chosen = raw["geffect"]["in_run"], raw["geffect"]
         regularized = run.regularizer is not None
         losses = Losses(
             regularized,
-            any(term.original for term in (run.objective, run.regularizer) if term is not None),
+            not adapted
+            and any(term.original for term in (run.objective, run.regularizer) if term is not None),
             any("reference_logits" in need for need in needs[:2]),
             settings.weight_decay > 0,
             offload=self._offload(model),
         )
         seen = replace(
             losses,
-            original=losses.original or any(probe.original for probe in run.probes),
+            original=losses.original
+            or (not adapted and any(probe.original for probe in run.probes)),
             kl=any("reference_logits" in need for need in needs),
         )
         measuring = memory.measurement(
@@ -403,9 +420,9 @@ class Plan:
         def parked(trains: bool, measures: bool) -> float:
             return memory.parked(shape, seen, trains, measures, run.simpson)
 
-        checkpoints = self._checkpoints(cell, shares) * one
+        checkpoints = self._checkpoints(cell, shares) * trained
         saved: dict[str, Any] = {
-            "state": (3 + shares + regularized) * one,
+            "state": (3 + shares + regularized) * trained,
             "occasions": run.measured - 2,  # at measured steps but the first and the last
         }
         files = one if raw["keep_models"] else 0

@@ -1,12 +1,13 @@
 """The sizes of a model's parts, from its Hugging Face config: parameters, and what passes keep."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from geffect import files
 from geffect.errors import ConfigError
+from geffect.names import ALL_LINEAR
 
 # The configs of the paper's models, so that planning needs no network.
 _KNOWN: Mapping[str, Mapping[str, Any]] = {
@@ -43,6 +44,9 @@ class Shape:
         keys: dimension of the keys, and of the values, of all heads.
         vocabulary: number of tokens.
         tied: whether embedding and unembedding are one parameter.
+        rank: of adapters, the only thing that is trained then; 0 without.
+        targets: names of the matrices of a block that have them.
+        merged: whether gradients are measured in the weights that they are merged into.
     """
 
     architecture: str
@@ -52,6 +56,9 @@ class Shape:
     keys: int
     vocabulary: int
     tied: bool
+    rank: int = 0
+    targets: tuple[str, ...] = ()
+    merged: bool = False
 
     @classmethod
     def of(cls, config: Mapping[str, Any], where: str) -> "Shape":
@@ -92,6 +99,39 @@ class Shape:
         d, f = self.hidden, self.intermediate
         mlp = (2 if self.architecture == "phi" else 3) * d * f
         return self.layers * (2 * d * d + 2 * d * self.keys + mlp) + self.embedding
+
+    @property
+    def blocks(self) -> dict[str, tuple[int, int]]:
+        """The matrices of a block by name: numbers of columns and rows."""
+        d, k, f = self.hidden, self.keys, self.intermediate
+        found = {"q_proj": (d, d), "k_proj": (d, k), "v_proj": (d, k)}
+        if self.architecture == "phi":
+            return {**found, "dense": (d, d), "fc1": (d, f), "fc2": (f, d)}
+        mlp = {"gate_proj": (d, f), "up_proj": (d, f), "down_proj": (f, d)}
+        return {**found, "o_proj": (d, d), **mlp}
+
+    def adapted(self, lora: Mapping[str, Any] | None, merged: bool = False) -> "Shape":
+        """The same with the adapters that the key `lora` of a configuration asks for."""
+        if lora is None:
+            return self
+        named = lora["targets"]
+        asked = self.blocks if named == ALL_LINEAR else [n.rpartition(".")[2] for n in named]
+        targets = tuple(name for name in self.blocks if name in asked)
+        return replace(self, rank=lora["rank"], targets=targets, merged=merged)
+
+    @property
+    def trained(self) -> int:
+        """Parameters that are trained: all, or those of adapters."""
+        if not self.rank:
+            return self.parameters
+        return self.layers * self.rank * sum(sum(self.blocks[name]) for name in self.targets)
+
+    @property
+    def measured(self) -> int:
+        """Parameters that a measured gradient has."""
+        if not self.merged:
+            return self.trained
+        return self.layers * sum(a * b for a, b in (self.blocks[name] for name in self.targets))
 
     @property
     def linear(self) -> int:

@@ -62,12 +62,14 @@ class Passes:
         precision: that it computes in.
         tokens: mean tokens of a row.
         padding: how many times as many are computed, for batches in any order.
+        backward: FLOPs per weight and token of a backward pass; frozen weights take half.
     """
 
     shape: Shape
     precision: str
     tokens: float
     padding: float = 1.25
+    backward: float = BACKWARD
 
     def over(self, rows: float, micro_batch: int, products: float, by_length: bool = False) -> Work:
         """Passes over some rows, `products` FLOPs per weight and token (`FORWARD` ...)."""
@@ -149,9 +151,9 @@ def trained(
     passes: Passes, steps: int, batch: int, micro_batch: int, recomputed: bool = False
 ) -> Work:
     """Steps of training on one loss."""
-    products = FORWARD + BACKWARD + (FORWARD if recomputed else 0)
+    products = FORWARD + passes.backward + (FORWARD if recomputed else 0)
     step = passes.over(batch, micro_batch, products)
-    return (step + Work(traffic=_ADAMW * passes.shape.parameters)) * steps
+    return (step + Work(traffic=_ADAMW * passes.shape.trained)) * steps
 
 
 def unlearned(passes: Passes, run: Unlearning) -> Work:
@@ -163,9 +165,9 @@ def unlearned(passes: Passes, run: Unlearning) -> Work:
     if run.selected:
         work += passes.over(run.batch, run.micro_batch, run.selected) * run.steps
     if run.regularizer is not None:
-        products = FORWARD + BACKWARD + (FORWARD if run.recomputed else 0)
+        products = FORWARD + passes.backward + (FORWARD if run.recomputed else 0)
         work += passes.over(run.batch, run.micro_batch, products) * run.steps
-        work += Work(traffic=_SHARE * passes.shape.parameters) * run.steps
+        work += Work(traffic=_SHARE * passes.shape.trained) * run.steps
         if run.regularizer.original or run.regularizer.reference:
             work += beside
     return work
@@ -173,7 +175,8 @@ def unlearned(passes: Passes, run: Unlearning) -> Work:
 
 def measured(passes: Passes, run: Unlearning) -> Work:
     """The G-effects of a cell at all measured steps."""
-    whole = FORWARD + BACKWARD + (FORWARD if run.recomputed else 0)
+    backward = BACKWARD if passes.shape.merged else passes.backward
+    whole = FORWARD + backward + (FORWARD if run.recomputed else 0)
 
     def over(rows: int, products: float) -> Work:
         return passes.over(rows, run.measured_at_once, products, by_length=True)
@@ -192,7 +195,7 @@ def measured(passes: Passes, run: Unlearning) -> Work:
     if run.tokens:
         step += over(run.forget, 10) * run.texts
     dots = 4 * (2 + len(others)) + 8
-    step += Work(traffic=dots * _DOT * passes.shape.parameters)
+    step += Work(traffic=dots * _DOT * passes.shape.measured)
     return step * run.measured + over(run.forget, FORWARD)
 
 

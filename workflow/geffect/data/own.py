@@ -21,10 +21,11 @@ from typing import Any
 
 from geffect import files
 from geffect.data.reading import records
-from geffect.data.splits import BACKGROUND, FULL, REFUSALS, Sizes, Split, splits_of
+from geffect.data.splits import BACKGROUND, REFUSALS, Sizes, Split, splits_of
 from geffect.data.tofu import SPLITS
 from geffect.errors import ConfigError, DataError
 from geffect.models.snapshots import snapshot
+from geffect.names import FULL
 
 PERTURBED = ("paraphrased_question", "paraphrased_answer", "perturbed_answer")
 COLUMNS = ("question", "answer", *PERTURBED)

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 from geffect.data.tofu import HOLDOUT, SPLITS, forget_count, row_count
+from geffect.names import FULL
 
 TABLES = "tables"
 """The source of own files."""
-FULL, REFUSALS = "full", "refusals"
+REFUSALS = "refusals"
 BACKGROUND = ("real_authors", "world_facts")
 
 

@@ -19,7 +19,7 @@ from geffect.models.offload import Parked, Summed, parked
 from geffect.names import COMBINED, COMPONENTS, OBJECTIVE, REGULARIZER, TOTAL
 
 Gradient = Mapping[str, torch.Tensor]
-"""Parameter -> its gradient, or a direction in parameter space."""
+"""Parameter -> its gradient, or a direction in parameter space; a frozen one counts as zero."""
 
 Components = Mapping[str, tuple[str, int | None]]
 """Parameter -> its component and block (`models.components.component_map`)."""
@@ -29,8 +29,8 @@ class Directions(Mapping[str, Gradient]):
     """Named directions in parameter space, which a pass takes all at once.
 
     Args:
-        given: name -> a tensor for every parameter. They are moved, not copied: given dictionaries
-            are left with views of `stacked`. Parked ones stay as they are.
+        given: name -> a tensor for every trainable parameter. They are moved, not copied: given
+            dictionaries are left with views of `stacked`. Parked ones stay as they are.
         half: parameters of which bfloat16 copies are enough, since autocast rounds whatever stands
             in their place; only parked directions are copied.
 
@@ -111,8 +111,9 @@ def gradient(
 ) -> tuple[float, dict[str, torch.Tensor]]:
     """The value and exact gradient of a loss's mean over all examples, without its coefficient.
 
-    `model` is in eval mode; gradients come in its dtype, parameters that the loss does not reach
-    count as zero, and so does everything where the loss attains its declared minimum.
+    `model` is in eval mode; gradients are those of its trainable parameters and come in its dtype.
+    What the loss does not reach counts as zero, and so does everything where the loss attains its
+    declared minimum.
 
     Raises:
         DataError: there are no examples, or one has no label token.
@@ -145,6 +146,7 @@ def gradient_over(
     result = {
         name: torch.zeros_like(p) if p.grad is None or at_minimum else p.grad
         for name, p in model.named_parameters()
+        if p.requires_grad
     }
     model.zero_grad(set_to_none=True)
     check_finite(result, f"{what}: the gradient")
@@ -198,7 +200,10 @@ def dot_products(
     there as a whole.
     """
     results = [[dict.fromkeys(places(components), 0.0) for _ in rights] for _ in lefts]
+    trainable = set(next(iter(lefts), ()))
     for name, (component, block) in components.items():
+        if name not in trainable:
+            continue
         beside = [right[name] for right in rights]
         read = {id(right): tensor for right, tensor in zip(rights, beside, strict=True)}
         for row, left in zip(results, lefts, strict=True):

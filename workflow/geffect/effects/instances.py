@@ -35,6 +35,7 @@ from geffect.effects.rules import Inputs, Rule, by_forward_mode, differentiable,
 from geffect.effects.said import warn_once
 from geffect.losses.loss import Loss
 from geffect.losses.view import View, forward, log_probabilities, next_tokens
+from geffect.models.adapters import adapted_like
 from geffect.models.compute import computing_in, input_device
 from geffect.models.small import small
 from geffect.names import COMPONENTS, EFFECT_DATASETS, TOTAL
@@ -211,8 +212,8 @@ def _of_row(model: PreTrainedModel, batch: Batch, row: int) -> tuple[Tensor, Gra
         found = torch.autograd.grad(logp.sum(), list(trainable.values()), allow_unused=True)
     gradients = dict(zip(trainable, found, strict=True))
     return logp.detach(), {
-        name: torch.zeros_like(p) if gradients.get(name) is None else gradients[name]
-        for name, p in model.named_parameters()
+        name: torch.zeros_like(p) if gradients[name] is None else gradients[name]
+        for name, p in trainable.items()
     }
 
 
@@ -310,6 +311,8 @@ class _Taps:
                     local: (tensors[full] if local in locals_ else torch.zeros_like(tensors[full]))
                     for local, full in own.items()
                 }
+                for local, frozen in module.named_parameters(recurse=False):
+                    given.setdefault(local, torch.zeros_like(frozen))
                 try:
                     value = self._by_row(rule, module, inputs, delta, given)
                 except torch.OutOfMemoryError:
@@ -349,7 +352,7 @@ class _Taps:
         return sums
 
 
-_plans: WeakKeyDictionary[nn.Module, Plan] = WeakKeyDictionary()
+_plans: WeakKeyDictionary[nn.Module, dict[frozenset[str], Plan]] = WeakKeyDictionary()
 LARGE = 10**8
 """Parameters of a model that is not tried itself where a small one of its kind can be."""
 _LEVELS = 4  # from a weight to the module that uses it
@@ -358,17 +361,20 @@ _NEGLIGIBLE = 1e-4  # of the whole gradient: rounding is all that some biases ha
 
 
 def plan(model: PreTrainedModel) -> Plan:
-    """How the instances of a model are measured: found out on two short rows, once for a model.
+    """How the instances of a model are measured: found out on two short rows, once for a model and
+    what of it is trainable.
 
     A parameter whose products come out wrong is given to the module that its own module is in, as
     one that uses the weights of its children without calling them.
     """
-    if model not in _plans:
+    known = _plans.setdefault(model, {})
+    trainable = frozenset(name for name, p in model.named_parameters() if p.requires_grad)
+    if trainable not in known:
         found = None
         if sum(p.numel() for p in model.parameters()) >= LARGE:
             found = _as_a_small_one(model)
-        _plans[model] = found or _tried(model)
-    return _plans[model]
+        known[trainable] = found or _tried(model)
+    return known[trainable]
 
 
 def _as_a_small_one(model: PreTrainedModel) -> Plan | None:
@@ -377,7 +383,7 @@ def _as_a_small_one(model: PreTrainedModel) -> Plan | None:
     A trial takes gradients of single rows, for which a large model may have no memory.
     """
     try:
-        other = small(model.config)
+        other = adapted_like(small(model.config), model)
     except Exception:  # whatever an architecture makes of sizes that it was not meant for
         return None
     if _kinds(other) != _kinds(model):
@@ -391,10 +397,14 @@ def _kinds(model: nn.Module) -> set[type[nn.Module]]:
 
 
 def _own(model: PreTrainedModel) -> dict[str, dict[str, str]]:
-    """Every module with the parameters of its own."""
-    names = {id(p): name for name, p in model.named_parameters()}
+    """Every module with the trainable parameters of its own."""
+    names = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
     owners = {
-        name: {local: names[id(p)] for local, p in module.named_parameters(recurse=False)}
+        name: {
+            local: names[id(p)]
+            for local, p in module.named_parameters(recurse=False)
+            if p.requires_grad
+        }
         for name, module in model.named_modules()
     }
     return {name: own for name, own in owners.items() if own}

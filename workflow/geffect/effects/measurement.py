@@ -10,7 +10,8 @@ Reference log-probabilities are computed once, at the first step, which is θ_o.
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -42,12 +43,15 @@ from geffect.effects.tokens import token_effects, token_rows
 from geffect.errors import ModelError, NotFiniteError
 from geffect.losses.loss import RISK, Loss
 from geffect.losses.view import View, with_reference
+from geffect.models.adapters import Change, half_way, is_adapted, measured_in, original_beside
 from geffect.models.components import component_map
 from geffect.models.compute import halved, input_device, recompute
-from geffect.models.folder import load_model, load_original
+from geffect.models.folder import load_model
 from geffect.models.offload import Summed, aside, parked
 from geffect.names import (
+    ADAPTER,
     EFFECT_DATASETS,
+    MERGED,
     OBJECTIVE,
     PROBE,
     REGULARIZER,
@@ -91,6 +95,8 @@ class Measurement:
             "simpson" (a gradient in the middle of each interval more).
         selection: the token selection that wraps the cell's objective, if there is one.
         trajectory: reads along, and adds its table `trajectory` (`evaluation.trajectory`).
+        parameters: of a model with adapters: "adapter", those of the adapters, or "merged", the
+            weights that they are merged into. Others are measured in what is trainable.
 
     Raises:
         DataError: a data set is empty, or one of its rows has no label token.
@@ -108,7 +114,9 @@ class Measurement:
         change: str = "trapezoid",
         selection: SelectionSettings | None = None,
         trajectory: Onlooker | None = None,
+        parameters: str = ADAPTER,
     ):
+        self.parameters = parameters
         self.simpson = change == "simpson"
         self.losses = {
             name: loss.bind(control_vector=draws.control_vector)
@@ -162,7 +170,8 @@ class Measurement:
             files: has the path `held_out`.
             settings: has `probes` (variant -> arguments of `Loss.load`), `retain_rows` ("held_out",
                 or "train" for the cell's sample of training rows), `micro_batch_size`, `instances`,
-                `tokens`, `change`, and `selection` (arguments of `SelectionSettings`, or None).
+                `tokens`, `change`, `selection` (arguments of `SelectionSettings`, or None), and
+                `parameters`.
         """
         if settings.retain_rows == "held_out":
             retain = cell.encoder.rows(read_rows(files.held_out), "held-out rows")
@@ -179,6 +188,7 @@ class Measurement:
             settings.change,
             None if settings.selection is None else SelectionSettings(**settings.selection),
             trajectory,
+            settings.parameters,
         )
 
     @property
@@ -199,6 +209,7 @@ class Measurement:
         if self.select is not None:
             self.select.objective = self.losses[OBJECTIVE]
         self.layout = _layout(start)
+        self.trained = [name for name, p in start.named_parameters() if p.requires_grad]
         for name in (UNLEARN, OBJECTIVE):
             self.batches[name] = [
                 with_reference(start, batch.to(input_device(start))) for batch in self.batches[name]
@@ -224,6 +235,10 @@ class Measurement:
                 f"step {step}: the checkpoint's parameters are not those of the cell's model; "
                 "it belongs to another run"
             )
+        with measured_in(model, self.parameters):
+            self._measure(model, step, moved)
+
+    def _measure(self, model: PreTrainedModel, step: int, moved: Mapping[str, Gradient]) -> None:
         components = component_map(model)
         values, gradients = self._risks(model, f"step {step}", self.trajectory)
         if self.trajectory is not None:
@@ -279,7 +294,8 @@ class Measurement:
             name: [part.reset_index(drop=True) for _, part in table.groupby("step", sort=False)]
             for name, table in state.items()
         }
-        self.previous = (*self._risks(model, "resumed"), parked("measurement", _weights(model)))
+        with measured_in(model, self.parameters):
+            self.previous = (*self._risks(model, "resumed"), self._position(model))
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables without the cell's keys, by file name; all have `step`.
@@ -348,11 +364,16 @@ class Measurement:
         try:
             if self.select is not None and name == OBJECTIVE:
                 assert step is not None
-                batches = self.select.at(model, batches, step)
+                with measured_in(model, ADAPTER):  # as in training
+                    batches = self.select.at(model, batches, step)
             return gradient_over(model, self.losses[name], batches, what, look)
         except NotFiniteError as error:
             log.warning("%s: %s; its G-effects are missing", where, error)
-            nothing = {n: torch.full_like(p, math.nan) for n, p in model.named_parameters()}
+            nothing = {
+                n: torch.full_like(p, math.nan)
+                for n, p in model.named_parameters()
+                if p.requires_grad
+            }
             return math.nan, nothing
 
     def _keep(self, name: str, step: int, rows: pd.DataFrame) -> None:
@@ -373,10 +394,8 @@ class Measurement:
             path = [old_gradients, gradients]
             if self.simpson:
                 path.insert(1, self._middle(model, old_weights))
-            weights = {name: p.detach() for name, p in model.named_parameters()}
             changes = {name: values[name] - before[name] for name in EFFECT_DATASETS}
-            shares = {name: _Share(share, weights) for name, share in moved.items()}
-            whole = Summed(weights, old_weights, -1)
+            whole, shares = self._moved(model, old_weights, moved)
             rows = pd.DataFrame(_attributed(path, whole, shares, changes, components))
             # For want of memory they go before those of this step come.
             self.previous = None
@@ -389,7 +408,7 @@ class Measurement:
             ]
             rows.insert(0, "step", last["step"].iloc[0])
             self.parts["risk"][-1] = rows[["step", *keys, *CHANGE_COLUMNS]]
-        self.previous = (values, gradients, parked("measurement", _weights(model)))
+        self.previous = (values, gradients, self._position(model))
         rows = pd.DataFrame(
             [
                 (OBJECTIVE, name, place, values[name] if place == TOTAL else math.nan)
@@ -401,18 +420,40 @@ class Measurement:
         rows = rows.assign(predicted_change=math.nan, measured_change=math.nan)
         self._keep("risk", step, rows)
 
+    def _weights(self, model: PreTrainedModel) -> dict[str, torch.Tensor]:
+        parameters = dict(model.named_parameters())
+        return {name: parameters[name].detach() for name in self.trained}
+
+    def _position(self, model: PreTrainedModel) -> MutableMapping[str, torch.Tensor]:
+        """A copy of what is trained, where the next measured step finds it."""
+        copies = {name: weight.clone() for name, weight in self._weights(model).items()}
+        return parked("measurement", copies)
+
+    def _moved(
+        self, model: PreTrainedModel, start: Gradient, moved: Mapping[str, Gradient]
+    ) -> tuple[Gradient, dict[str, Gradient]]:
+        """The whole displacement since a position, and the given shares of it."""
+        end = self._weights(model)
+        if self.parameters == MERGED and is_adapted(model):
+            shares = {name: Change(model, start, end, share) for name, share in moved.items()}
+            return Change(model, start, end), dict(shares)
+        return Summed(end, start, -1), {name: _Share(share, end) for name, share in moved.items()}
+
     def _middle(self, model: PreTrainedModel, start: Gradient) -> dict[str, Gradient]:
-        """The gradients of both risks half-way between given weights and the model's."""
-        end = parked("measurement", _weights(model))
+        """The gradients of both risks half-way between a position and the model's."""
+        if self.parameters == MERGED and is_adapted(model):
+            with half_way(model, start):
+                return self._risks(model, "half-way")[1]
+        end, weights = self._position(model), self._weights(model)
         try:
             with torch.no_grad():
-                for name, parameter in model.named_parameters():
-                    parameter.copy_((start[name] + end[name]) / 2)
+                for name, weight in weights.items():
+                    weight.copy_((start[name] + end[name]) / 2)
             return self._risks(model, "half-way")[1]
         finally:
             with torch.no_grad():
-                for name, parameter in model.named_parameters():
-                    parameter.copy_(end[name])
+                for name, weight in weights.items():
+                    weight.copy_(end[name])
 
 
 def _insert_after(table: pd.DataFrame, column: str, name: str, values: Mapping) -> None:
@@ -508,7 +549,11 @@ def check_model(model: PreTrainedModel, instances: bool, tokens: bool) -> None:
     for name, asked in (("instances", instances), ("tokens", tokens)):
         if not asked:
             continue
-        zeros = {n: torch.zeros_like(p, requires_grad=False) for n, p in model.named_parameters()}
+        zeros = {
+            n: torch.zeros_like(p, requires_grad=False)
+            for n, p in model.named_parameters()
+            if p.requires_grad
+        }
         directions = Directions({UNLEARN: zeros})
         try:
             if name == "instances":
@@ -532,10 +577,6 @@ def _layout(model: PreTrainedModel) -> dict[str, torch.Size]:
     return {name: p.shape for name, p in model.named_parameters()}
 
 
-def _weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in model.named_parameters()}
-
-
 def measure_checkpoints(
     checkpoints: Sequence[tuple[int, Path]],
     measurement: Measurement,
@@ -543,23 +584,27 @@ def measure_checkpoints(
     what: str,
     moved: Callable[[int], Mapping[str, Gradient]] = lambda step: {},
     checkpointing: bool = False,
+    load: Callable[[Path], PreTrainedModel] | None = None,
 ) -> None:
     """Measures at every checkpoint (step, model folder) of a run; the first is θ_o.
 
     `moved` gives what `Measurement.at` is told of a step; with `checkpointing` the passes that
-    differentiate losses compute activations again instead of keeping them.
+    differentiate losses compute activations again instead of keeping them; `load` makes a model of
+    a folder (`adapters.loader`).
 
     Raises:
         ModelError: a folder holds no model, or one of another run.
     """
-    model = load_model(checkpoints[0][1], device)
+    load = load or partial(load_model, device=device)
+    original = checkpoints[0][1]
+    model = load(original)
     looked_at = measurement.looks_at_original
-    measurement.begin(model, load_original(checkpoints[0][1], device) if looked_at else None)
+    measurement.begin(model, original_beside(model, original, device) if looked_at else None)
     progress = Progress(what, len(checkpoints))
     for done, (step, folder) in enumerate(checkpoints, start=1):
         if done > 1:
             del model  # two models at once may not fit
-            model = load_model(folder, device)
+            model = load(folder)
         if checkpointing:
             recompute(model)
         measurement.at(model, step, moved(step))

@@ -55,7 +55,8 @@ def product_rule(*types: type[nn.Module]) -> Callable[[Rule], Rule]:
     - `inputs`: the positional arguments of its call, detached; `inputs.named` are the others;
     - `delta` [N, ...]: the gradient of Σ log p(s) at its output, N being the number of samples or,
       where the module sees all tokens as one list, of samples times positions;
-    - `direction`: G, a tensor for each of the module's own parameters, by its name in the module;
+    - `direction`: G, a tensor for each of the module's own parameters, by its name in the module,
+      which is zero for frozen ones;
 
     and returns ⟨δ_n, ∂y_n/∂W · G⟩ for every n: [N]. What it returns is compared with a backward
     pass per sample the first time that a model is measured, and not used where the two differ.

@@ -89,6 +89,7 @@ def _forwards(
     parameters = {
         name: p.detach().bfloat16() if name in directions.half else p.detach()
         for name, p in model.named_parameters()
+        if p.requires_grad
     }
     tangents = {name: directions.stacked[name].to(p.dtype) for name, p in parameters.items()}
 
@@ -109,7 +110,9 @@ def _backwards(
     directions: Directions,
     function: Callable[[Any], tuple[Tensor, tuple[Tensor, ...]]],
 ) -> tuple[Tensor, dict[str, Tensor], tuple[Tensor, ...]]:
-    parameters = {name: p.detach().requires_grad_() for name, p in model.named_parameters()}
+    parameters = {
+        name: p.detach().requires_grad_() for name, p in model.named_parameters() if p.requires_grad
+    }
     with torch.enable_grad():
         value, others = function(At(model, parameters))
         along = torch.zeros_like(value, requires_grad=True)

@@ -13,7 +13,7 @@ from geffect.errors import DamagedError
 from geffect.evaluation import summary
 from geffect.evaluation.folder import evaluate
 from geffect.evaluation.samples import EvaluationSettings
-from geffect.models.folder import load_model
+from geffect.models.adapters import load_merged
 from geffect.names import EVALUATION_SETS
 from geffect.progress import Progress
 
@@ -23,6 +23,7 @@ def evaluate_steps(
     done: int,
     known: Mapping[int, pd.DataFrame],
     checkpoints: str | Path,
+    original: str | Path,
     encoder: Encoder,
     data: Mapping[str, str | Path],
     settings: EvaluationSettings,
@@ -37,6 +38,7 @@ def evaluate_steps(
             diverged.
         known: step -> its metrics, where they are known already.
         checkpoints: the folder with the others (`models.checkpoints.Checkpoints`).
+        original: the folder of θ_o, for checkpoints that hold adapters alone.
         encoder: with the tokenizer of the run, since checkpoints have none of their own.
         data: the file of each of `names.EVALUATION_SETS` (`holdout` may be left out).
         retain_log: as for `folder.evaluate`.
@@ -60,7 +62,7 @@ def evaluate_steps(
             metrics = known[step]
         elif folder.is_dir():
             weights[str(step)] = files.hash_folder(folder)
-            model = load_model(folder, device)
+            model = load_merged(folder, original, device)
             metrics = evaluate(model, encoder, rows, settings, retain_log).metrics
             del model  # two models at once may not fit
         else:

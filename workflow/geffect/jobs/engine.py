@@ -24,6 +24,21 @@ def check_model(model: Any, measured: Mapping[str, Any]) -> None:
     engine.check_model(model, measured["instances"], measured["tokens"])
 
 
+def check_adapters(model: Any, config: Mapping[str, Any], wildcards: Any) -> None:
+    """Refuses adapters now that a model's cells could not add to it later.
+
+    Args:
+        config: the configuration.
+        wildcards: of the job.
+
+    Raises:
+        ConfigError: as `models.adapters.targets_of`.
+    """
+    adapters = importlib.import_module("geffect.models.adapters")
+    for lora in importlib.import_module("geffect.config").Config(config).loras(wildcards.model):
+        adapters.targets_of(model, lora["targets"])
+
+
 def check_config(config: Any, measured: Mapping[str, Any], where: str) -> None:
     """The same for a model of which only the Hugging Face config is there.
 

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from geffect import files
 from geffect.errors import DamagedError
+from geffect.models import adapters
 from geffect.names import CHANGE_TERMS
 
 
@@ -33,10 +34,12 @@ class Checkpoints:
     def at(
         self, model: PreTrainedModel, step: int, moved: Mapping[str, Mapping[str, Tensor]]
     ) -> None:
-        """Writes the model, unless its weights lie elsewhere, and what moved it, if anything."""
+        """Writes the model, or its adapters alone, unless its weights lie elsewhere, and what moved
+        it, if anything.
+        """
         if 0 < step < self.last and (self.only is None or step in self.only):
             with files.written_folder(files.step_folder(self.folder, step)) as partial:
-                model.save_pretrained(partial)
+                adapters.save_weights(model, partial)
         if moved and self.only is None:
             tensors = {f"{s}:{name}": t for s, share in moved.items() for name, t in share.items()}
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -172,10 +172,15 @@ def save_model(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: str | Path
 ) -> None:
     """Writes model and tokenizer as a `save_pretrained` folder, under a temporary name first."""
-    _quiet()
     with files.written_folder(folder) as partial:
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
+        fill(model, tokenizer, partial)
+
+
+def fill(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: str | Path) -> None:
+    """Writes model and tokenizer into a folder that is there."""
+    _quiet()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def record_divergence(folder: str | Path, step: int, reason: str) -> None:

@@ -8,10 +8,10 @@ from transformers import AutoConfig, PretrainedConfig
 from geffect import files
 from geffect.errors import ModelError
 from geffect.models.components import check_blocks
+from geffect.models.given import FILES
 from geffect.models.snapshots import snapshot
 
 _CONFIG = "config.json"
-_FILES = ("*.safetensors", "*.json", "*.txt", "tokenizer.model")
 
 
 def download_model(
@@ -43,6 +43,6 @@ def download_model(
             raise ModelError(f"{repository} at {revision}: no usable config ({why})") from error
         check_blocks(config, repository, layers)
         check(config)
-        snapshot(repository, revision, _FILES, otherwise, folder=partial)
+        snapshot(repository, revision, FILES, otherwise, folder=partial)
         if not any(partial.glob("*.safetensors")):
             raise ModelError(f"{repository} at {revision}: no safetensors weights")

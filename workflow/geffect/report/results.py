@@ -36,6 +36,7 @@ class Results:
         variants: variant of an objective -> `name` (of the objective) and `hyper`.
         frames: frames that are there already, by name; they win over files.
         resamples, seed: of bootstraps (`report.resamples` and `report.seed` of a configuration).
+        missing: the keys of reference models that do not exist.
     """
 
     def __init__(
@@ -47,9 +48,11 @@ class Results:
         frames: Mapping[str, pd.DataFrame] | None = None,
         resamples: int = 1000,
         seed: int = 0,
+        missing: Sequence[Mapping[str, Any]] = (),
     ):
         self.cells = [dict(cell) for cell in cells]
         self.references = [dict(cell) for cell in references]
+        self.missing = [dict(cell) for cell in missing]
         self.variants = dict(variants or {})
         self.resamples, self.seed = resamples, seed
         self._paths = dict(paths or {})
@@ -172,9 +175,12 @@ class Results:
         return found
 
     def status(self) -> pd.DataFrame:
-        """CELL and `status` of each cell: ok, diverged (by its training log), or missing."""
-        logs = self._training()
-        return of_cells.status(self.cells, logs)
+        """CELL and `status` of each cell: ok, diverged (by its training log), or missing.
+
+        And of those reference models that do not exist, which are missing.
+        """
+        logs = [*([None] * len(self.missing)), *self._training()]
+        return of_cells.status([*self.missing, *self.cells], logs)
 
     def diverged_steps(self) -> dict[tuple, int]:
         """(objective, regularizer, seed) -> the step that ended the run, of those that diverged."""

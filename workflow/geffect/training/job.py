@@ -26,9 +26,11 @@ def fit_model(
 
     Raises:
         ModelError: the engine could not measure the model, or the run diverged.
-        ConfigError: there is not a single full batch.
+        ConfigError: there is not a single full batch, or adapters of the model's cells name no
+            linear layer of it.
     """
     engine.check_model(model, job.config["geffect"])
+    engine.check_adapters(model, job.config, job.wildcards)
     made_of = provenance.made_of(job.input, job.params, job.wildcards)
     fingerprint = [made_of, provenance.packages()]
     chosen = job.config["training"]

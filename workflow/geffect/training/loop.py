@@ -84,8 +84,9 @@ def train(
     """Minimises Σ coefficient · mean loss over N = settings.steps(rows) AdamW updates.
 
     Args:
-        model: trained in place; as it is given it stands for θ_o in those losses that need
-            reference log-probabilities, no more of θ_o, and are bound to none.
+        model: trained in place, as far as it is trainable; as it is given it stands for θ_o in
+            those losses that need reference log-probabilities, no more of θ_o, and are bound to
+            none.
         losses: what is minimised, by the name of its column `loss_{name}` in the log.
         visits: the examples of every loss at every step.
         rows: |D| of the first loss, which defines an epoch.
@@ -261,7 +262,9 @@ def _state(
     tables: dict,
 ) -> State:
     moments = optimizer.state_dict()
-    tensors: dict[str, torch.Tensor] = {f"model.{n}": p for n, p in model.named_parameters()}
+    tensors: dict[str, torch.Tensor] = {
+        f"model.{n}": p for n, p in model.named_parameters() if p.requires_grad
+    }
     for index, values in moments["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
     tensors |= {f"shares.{name}": tensor for name, tensor in shares.state().items()}
@@ -287,7 +290,8 @@ def _restore(
     """Puts everything that a state holds into place."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(state.tensors[f"model.{name}"])
+            if parameter.requires_grad:
+                parameter.copy_(state.tensors[f"model.{name}"])
     moments: dict[int, dict] = {}
     for name, tensor in state.tensors.items():
         if name.startswith("optimizer."):

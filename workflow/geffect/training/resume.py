@@ -2,8 +2,8 @@
 
 A state is a folder `step-00010`: the weights, AdamW's moments and random states as safetensors,
 the schedule and the log as JSON, and tables that grow along the run. Its size is 12 bytes per
-parameter (three float32 numbers). It gets its name once it is complete, and only then is the
-previous one removed, so for a moment there are two.
+trainable parameter (three float32 numbers). It gets its name once it is complete, and only then is
+the previous one removed, so for a moment there are two.
 """
 
 import json

@@ -1,7 +1,9 @@
 """How a run trains. Imports no torch."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from geffect.errors import ConfigError
 
@@ -23,6 +25,7 @@ class TrainingSettings:
             micro-batch means as the authors' code does.
         gradient_checkpointing: recomputes activations instead of keeping them.
         length_bucket: how many batches are sorted by length together; 0 does not sort.
+        lora: of adapters that are trained instead of the whole model (`models.adapters.adapt`).
     """
 
     epochs: float
@@ -36,6 +39,7 @@ class TrainingSettings:
     reduction: str = "global"
     gradient_checkpointing: bool = False
     length_bucket: int = 0
+    lora: Mapping[str, Any] | None = None
 
     def steps(self, rows: int) -> int:
         """N = ⌊epochs · rows / batch⌋ updates; the last partial batch is dropped.

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from geffect import frames
 from geffect.cells.cell import Cell
 from geffect.losses.loss import Loss
-from geffect.models import folder
+from geffect.models import adapters, folder
 from geffect.training.loop import Observer, Outcome, Select, train
 from geffect.training.resume import Resume
 from geffect.training.settings import TrainingSettings
@@ -50,22 +50,32 @@ class Run:
         cell: what is unlearned, and how.
         original: the folder of θ_o.
         device: where to compute.
+        lora: the keys of `lora` in the configuration, for adapters that are trained instead of
+            the whole model; None for none.
 
     Raises:
         ModelError: the folder holds no usable model.
         DamagedError: it is not complete, or a weight is not a finite number.
     """
 
-    def __init__(self, cell: Cell, original: str | Path, device: torch.device | str):
+    def __init__(
+        self,
+        cell: Cell,
+        original: str | Path,
+        device: torch.device | str,
+        lora: Mapping[str, Any] | None = None,
+    ):
         self.cell, self._folder, self._device = cell, original, device
         self.model = folder.load_model(original, device)
         folder.check_finite(self.model, original)
+        if lora is not None:
+            adapters.adapt(self.model, cell.seed, **lora)
         self.draws = cell.draw(self.model.config.hidden_size)
 
     @cached_property
     def original(self) -> PreTrainedModel:
         """θ_o, loaded when something first looks at it."""
-        return folder.load_original(self._folder, self._device)
+        return adapters.original_beside(self.model, self._folder, self._device)
 
     @cached_property
     def losses(self) -> dict[str, Loss]:
@@ -112,7 +122,7 @@ class Run:
         return loss.bind(original, self.draws.control_vector)
 
     def save(self, outcome: Outcome, output: Any) -> None:
-        """Writes the files that every run leaves behind.
+        """Writes the files that every run leaves behind; adapters are merged for it, in place.
 
         Args:
             outcome: of `train`.
@@ -123,7 +133,7 @@ class Run:
             folder.record_divergence(output.model, *outcome.diverged)
             log.warning("diverged at step %d: %s", *outcome.diverged)
         else:
-            folder.save_model(self.model, self.cell.encoder.tokenizer, output.model)
+            adapters.save_model(self.model, self.cell.encoder.tokenizer, output.model)
         self.draws.save(output.draws)
         frames.write(outcome.frame(), output.training)
         log.info("wrote %s", output.model)

@@ -32,7 +32,8 @@ def provenance(records: Iterable[tuple[Mapping, str, Mapping]]) -> pd.DataFrame:
 
     Returns:
         One row per record: CELL, `stage`, `git_commit`, `git_dirty`, the hashes `code`, `settings`
-        and `weights` (of the model that was trained or evaluated),
+        and `weights` (of the model that was trained or evaluated), `given` (where the original or
+        retain model behind it was taken from, if it was not made here: a path, or id@revision),
         `python` and a column per package with their versions, `host`, `device`, `gpus`,
         `wall_seconds`, `peak_memory_mib`, `peak_gpu_mib`.
     """
@@ -46,6 +47,7 @@ def provenance(records: Iterable[tuple[Mapping, str, Mapping]]) -> pd.DataFrame:
                 "code": record.get("code"),
                 "settings": hash_content(record["settings"])[:16],
                 "weights": hash_content(_weights(record))[:16],
+                "given": _given(record["settings"].get("given")),
                 **_versions(record),
                 "host": record["host"],
                 "device": record["device"],
@@ -78,6 +80,12 @@ def mixed_versions(records: Iterable[Mapping]) -> list[str]:
         for package, known in sorted(counts.items())
         if len(known) > 1
     ]
+
+
+def _given(source: Mapping[str, str] | None) -> str | None:
+    if source is None:
+        return None
+    return source.get("path") or f"{source['id']}@{source['revision']}"
 
 
 def _weights(record: Mapping) -> Mapping[str, str]:

@@ -1,0 +1,19 @@
+"""Rule take_model: a model that was fine-tuned elsewhere, in the place of one that is made here."""
+
+from geffect import files
+from geffect.jobs import context, provenance
+from geffect.models import given
+
+
+def main(inputs, output, params, wildcards, log):
+    what = f"take {wildcards.model} {wildcards.corpus} seed{wildcards.seed}"
+    with context.job(what, log):
+        folder = inputs.downloaded or params.given["path"]
+        given.link(folder, output.model, together=bool(inputs.downloaded))
+        made = provenance.made_with(params, wildcards)
+        files.write_json({**made, "seen": given.seen(folder)}, output.record)
+        context.log.info("linked %s to the files of %s", output.model, folder)
+
+
+if "snakemake" in globals():
+    main(snakemake.input, snakemake.output, snakemake.params, snakemake.wildcards, snakemake.log[0])
