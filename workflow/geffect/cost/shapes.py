@@ -115,7 +115,7 @@ class Shape:
         if lora is None:
             return self
         named = lora["targets"]
-        asked = self.blocks if named == ALL_LINEAR else [n.rpartition(".")[2] for n in named]
+        asked = list(self.blocks) if named == ALL_LINEAR else [n.rpartition(".")[2] for n in named]
         targets = tuple(name for name in self.blocks if name in asked)
         return replace(self, rank=lora["rank"], targets=targets, merged=merged)
 
