@@ -225,6 +225,11 @@ def test_seeds_that_only_some_cells_have_are_counted(rng):
     cells += [c for c in single.cells if c["objective"] == "po"]
     results = Results(cells, variants=PLAIN, frames={"geffect": full.frame("geffect")})
     assert "po+none has 1 of 2 seeds" in results.gaps("geffect")
+    swept = {"ga": PLAIN["ga"], "ga_b": {"name": "ga", "hyper": {}}}
+    cells = [c for c in full.cells if c["objective"] == "ga"]
+    cells += [c | {"objective": "ga_b"} for c in cells if c["seed"] == 1]
+    results = Results(cells, variants=swept, frames={"geffect": full.frame("geffect")})
+    assert not any("of 2 seeds" in gap for gap in results.gaps("geffect")), "a sweep has one"
 
 
 def test_drawing_needs_no_torch():

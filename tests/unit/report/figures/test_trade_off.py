@@ -131,7 +131,7 @@ def test_rows_with_fewer_seeds_are_not_ranked(rng):
     figure = drawn(main.astype({"n_seeds": int}))
     rings = {line.get_label() for line in figure.get_axes()[0].lines}
     assert "_best ga" not in rings and any(ring.startswith("_best") for ring in rings)
-    assert any("ga has 1 seeds only" in text for text in texts(figure))
+    assert any("ga has fewer seeds (1)" in text for text in texts(figure))
 
 
 def test_sweeps_have_panels_of_their_own_in_the_order_of_their_values(rng):

@@ -68,7 +68,7 @@ def draw(results: Results) -> Figure:
     gaps = [f"{_row_name(row)} ({_lack(row)})" for row in _dicts(lacking)]
     if len(measured):
         fewer = chosen[~_full(chosen)]
-        gaps += [f"{_row_name(row)} has {row['n_seeds']} seeds only" for row in _dicts(fewer)]
+        gaps += [f"{_row_name(row)} has fewer seeds ({row['n_seeds']})" for row in _dicts(fewer)]
     style.note_gaps(figure, gaps, [f"Seeds of the sweeps: {'; '.join(more)}."] if more else [])
     style.laid_out(figure)
     for panel, named in points.items():
