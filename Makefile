@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # pip compiles thousands of modules that nothing imports; those that are get compiled on import.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo report test test-all test-loss test-slurm trials bench bench-gpu docs lint format mutants
+.PHONY: demo report test test-all test-loss test-slurm trials bench bench-gpu bench-chain docs lint format mutants
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -58,6 +58,14 @@ bench: .venv/installed
 MODEL ?= phi-1_5
 bench-gpu: .venv/installed
 	$(BIN)/python bench/full_size.py --model $(MODEL)
+
+# From random weights at Phi-1.5's size: learn the real TOFU, then forget05 by the paper's objectives.
+# With TINY=1 a tiny model on the CPU.
+CHAIN := config/full_size.yaml $(if $(TINY),config/full_size_tiny.yaml)
+bench-chain: .venv/installed
+	$(BIN)/snakemake --cores 1 --quiet rules cells \
+	  results/full_size$(if $(TINY),_tiny)/tables/main.md --configfile $(CHAIN)
+	@cat results/full_size$(if $(TINY),_tiny)/tables/main.md
 
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

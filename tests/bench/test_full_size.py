@@ -1,11 +1,22 @@
 """The bench of full-size models, run with a tiny one: every part, and what is said of it."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
 import full_size
+import pandas as pd
 import pytest
 import torch
+import yaml
+from checkout import Checkout
+
+from geffect.config import Config
+from geffect.cost.cards import CARDS, USABLE
+from geffect.cost.command import configuration
+from geffect.cost.plan import Plan
+
+KINDS = ("none", "kl")
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +109,34 @@ def test_a_card_is_known_by_its_name_and_memory(name, gb, card):
 def test_without_a_gpu_it_says_what_to_do():
     with pytest.raises(SystemExit, match=r"no CUDA device; --tiny"):
         full_size.main([])
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """The configuration of `make bench-chain`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(full_size.CONFIG.parent)
+        return Config(configuration(["config/full_size.yaml"], []))
+
+
+def test_the_chain_has_the_shape_of_phi_and_the_papers_objectives_and_fits_a_card(chain):
+    (model,) = chain.models
+    paper = Config(yaml.safe_load(full_size.CONFIG.read_text()))
+    wanted, own = Plan(paper).shape("phi-1_5"), Plan(chain).shape(model)
+    assert dataclasses.replace(own, vocabulary=wanted.vocabulary) == wanted
+    assert chain.compute(model)["precision"] == paper.compute("phi-1_5")["precision"]
+    keys = {(c.objective, c.regularizer) for c in paper.cells if c.split == "forget05"}
+    assert {(c.objective, c.regularizer) for c in chain.cells} == {
+        (objective, other) for objective, other in keys if "_" not in objective and other in KINDS
+    }
+    for job in Plan(chain).jobs:
+        assert job.gpus == 1 and job.per_card() < USABLE * CARDS["A100-80GB"].memory
+
+
+@pytest.mark.trial
+def test_the_chain_runs_with_a_tiny_model(checkout, tmp_path):
+    made = Checkout(checkout(tmp_path))
+    made.configuration = ("config/full_size.yaml", "config/full_size_tiny.yaml")
+    made.snakemake("--cores", 2, "cells", "results/full_size_tiny/tables/main.csv")
+    main = pd.read_csv(tmp_path / "results/full_size_tiny/tables/main.csv")
+    assert main["status"].eq("ok").all() and "ga" in set(main["objective"])

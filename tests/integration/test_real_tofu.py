@@ -1,11 +1,8 @@
 """The chain on 400 rows of the real TOFU; needs GEFFECT_TOFU, the folder with its files."""
 
-import os
-import subprocess
-import sys
-
 import pandas as pd
 import pytest
+from checkout import Checkout
 
 pytestmark = pytest.mark.tofu
 
@@ -13,16 +10,9 @@ pytestmark = pytest.mark.tofu
 @pytest.fixture(scope="module")
 def main_table(tmp_path_factory, checkout):
     folder = checkout(tmp_path_factory.mktemp("tofu"))
-    command = ["-m", "snakemake", "--configfile", "config/tofu_small.yaml", "--cores", "2"]
-    result = subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder / "workflow")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
+    run = Checkout(folder)
+    run.configuration = ("config/tofu_small.yaml",)
+    run.snakemake("--cores", 2)
     print((folder / "results/tofu_small/tables/main.md").read_text())
     table = pd.read_csv(folder / "results/tofu_small/tables/main.csv")
     return table.set_index(["objective", "regularizer"])
