@@ -190,10 +190,6 @@ def test_relearning_and_rounding_are_added_and_replan_nothing_else(grid):
     # Two seeds: a retain model each, and the original one beside it.
     assert added == {"relearn": 20, "relearn_reference": 2, "quantize": 20, "quantize_reference": 4}
     assert not {"unlearn", "evaluate", "finetune", "matched"} & set(jobs)
-    only = {"only": {"objectives": ["npo"], "seeds": [1], "stages": ["evaluate"]}}
-    grid.write("only.yaml", only)
-    jobs = grid.plan("cells", config=["short.yaml", "only.yaml"])
-    assert jobs == {"relearn": 2, "quantize": 2}
 
 
 def test_where_and_how_resume_states_are_left_replans_nothing(grid):
