@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from geffect.names import CELL, COMPONENTS, REFERENCES
+from geffect.names import CELL, COMPONENTS, REFERENCES, RETAIN_MODEL
 from geffect.report import drawing, registry, writing
 from geffect.report.results import Results
 from geffect.report.tables import main, privacy, utility
@@ -192,7 +192,7 @@ def _geffect(cell, steps, rng):
     frame = pd.DataFrame(keys, columns=["step", "term", "dataset", "component"])
     size = len(frame)
     frame = frame.assign(**cell, geffect=rng.normal(size=size), cosine=rng.uniform(-1, 1, size))
-    return frame
+    return frame.assign(norm_risk=rng.uniform(0.1, 3, size))
 
 
 def _risk(cell, steps, rng):
@@ -225,6 +225,24 @@ def _trajectory(cell, steps, rng):
     keys = itertools.product(steps, metrics, datasets)
     frame = pd.DataFrame(keys, columns=["step", "metric", "dataset"])
     return frame.assign(**cell, value=rng.uniform(size=len(frame)))
+
+
+def relearned(results, rng, without=()):
+    """Results with relearning of every cell and retain model but some."""
+    seeds = dict.fromkeys(cell["seed"] for cell in results.cells)
+    cells = [*results.cells, *(name_cell(RETAIN_MODEL, seed=seed) for seed in seeds)]
+    rows = [
+        cell | {"epoch": k, "metric": metric, "dataset": dataset, "value": rng.uniform(0.1, 1)}
+        for cell in cells
+        if (cell["objective"], cell["regularizer"], cell["seed"]) not in without
+        for dataset in ("other", "relearned", "retain")
+        for metric in ("es_exact", "em", "truth_ratio", "risk")
+        for k in range(4)
+    ]
+    frames = {"relearn": pd.DataFrame(rows)}
+    others = ("geffect", "risk", "instances", "trajectory", "training", "metrics", "main")
+    frames |= {name: results.frame(name) for name in others}
+    return Results(results.cells, variants=results.variants, frames=frames)
 
 
 def draw(results, name):

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from made_up import PLAIN, SWEEPS, draw, made_up_results, texts
+from made_up import PLAIN, SWEEPS, draw, made_up_results, relearned, texts
 from matplotlib.text import Text
 
 from geffect.report import registry, style
@@ -20,7 +20,7 @@ LEAST = 7  # points: the smallest type that is legible in print
 NAMES = [
     *(f"{figure}_ga" for figure in ("geffect", "change", "layers", "performance")),
     *("compare_none", "compare_kl", "trade_off", "predicted", "weights", "densities"),
-    *("retain_objectives", "sweep_wga", "sweep_rmu", "sweep_components_rmu", "outcome"),
+    *("retain_objectives", "sweep_wga", "sweep_rmu", "sweep_components_rmu", "outcome", "relearn"),
 ]
 
 
@@ -40,7 +40,8 @@ def everything():
     """Results with sweeps, and with a cell that is missing."""
     print(f"GEFFECT_TEST_SEED={SEED}")
     rng = np.random.default_rng(SEED)
-    return made_up_results(rng, EVERYTHING, seeds=(1,), missing=[("npo", "kl", 1)])
+    missing = [("npo", "kl", 1)]
+    return relearned(made_up_results(rng, EVERYTHING, seeds=(1,), missing=missing), rng, missing)
 
 
 @pytest.mark.parametrize("name", NAMES)

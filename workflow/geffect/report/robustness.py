@@ -123,9 +123,12 @@ def predicted(results: Results) -> pd.DataFrame:
     """
     gains = relearning(results.frame("relearn"))
     gains = gains[gains["metric"].eq("risk")][[*CELL, "gain"]]
+    foreseen = speeds(results.frame("geffect"))
+    if gains.empty or foreseen.empty:
+        return pd.DataFrame(columns=[*CELL, "speed", "gain"])
     status = results.status()
     done = status[status["status"].eq("ok")][CELL]
-    found = speeds(results.frame("geffect")).merge(gains, on=CELL).merge(done, on=CELL)
+    found = foreseen.merge(gains, on=CELL).merge(done, on=CELL)
     known = np.isfinite(found[["speed", "gain"]].astype("float64")).all(axis=1)
     return found[known].reset_index(drop=True)
 

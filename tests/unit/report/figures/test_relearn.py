@@ -1,32 +1,12 @@
 """The figure of relearning by the data that it draws."""
 
 import numpy as np
-import pandas as pd
 import pytest
-from made_up import draw, lines, made_up_results, name_cell, texts
+from made_up import draw, lines, made_up_results, relearned, texts
 
 from geffect.names import CELL, RETAIN_MODEL
 from geffect.report.figures.relearn import METRICS
 from geffect.report.results import Results
-
-
-def relearned(results, rng, without=()):
-    """Results with relearning of every cell and retain model but some."""
-    seeds = dict.fromkeys(cell["seed"] for cell in results.cells)
-    cells = [*results.cells, *(name_cell(RETAIN_MODEL, seed=seed) for seed in seeds)]
-    rows = [
-        cell | {"epoch": k, "metric": metric, "dataset": dataset, "value": rng.uniform(0.1, 1)}
-        for cell in cells
-        if (cell["objective"], cell["regularizer"], cell["seed"]) not in without
-        for dataset in ("other", "relearned", "retain")
-        for metric in METRICS
-        for k in range(4)
-    ]
-    effects = results.frame("geffect")
-    effects = effects.assign(norm_risk=rng.uniform(0.1, 3, len(effects)))
-    frames = {"relearn": pd.DataFrame(rows), "geffect": effects}
-    frames["training"] = results.frame("training")
-    return Results(results.cells, variants=results.variants, frames=frames)
 
 
 def test_lines_are_means_over_seeds_beside_the_retain_model(rng):
@@ -36,7 +16,7 @@ def test_lines_are_means_over_seeds_beside_the_retain_model(rng):
     frame = results.frame("relearn").query("dataset == 'other'")
     assert len(panels) == 2 * len(METRICS)
     for axes, (regularizer, metric) in zip(
-        panels, [(r, m) for r in ("none", "kl") for m in METRICS], strict=True
+        panels, [(r, m) for m in METRICS for r in ("none", "kl")], strict=True
     ):
         shown = lines(axes)
         assert set(shown) == {"retain model", "ga", "npo", "po"}
@@ -47,7 +27,8 @@ def test_lines_are_means_over_seeds_beside_the_retain_model(rng):
             means = rows[rows["metric"].eq(metric)].groupby("epoch")["value"].mean()
             assert list(line.get_xdata()) == [0, 1, 2, 3]
             np.testing.assert_allclose(line.get_ydata(), means)
-    assert panels[0].get_title() == "extraction strength"
+    assert panels[0].get_title() == "regularizer none"
+    assert panels[0].get_ylabel() == "extraction\nstrength"
     assert panels[-1].get_xlabel() == "epoch"
     assert not any("Gaps" in text for text in texts(figure))
 

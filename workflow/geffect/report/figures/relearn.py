@@ -24,42 +24,42 @@ READS = ["relearn", "geffect", "training"]
 PER = "split"
 
 METRICS = {
-    "es_exact": "extraction strength",
-    "em": "exact memorization",
+    "es_exact": "extraction\nstrength",
+    "em": "exact\nmemorization",
     "truth_ratio": "truth ratio\n(1: ignorance)",
     "risk": "risk (nats)",
 }
 
 
 def draw(results: Results) -> Figure:
-    """A row per regularizer and a panel per metric, lines are objectives; below, the prediction."""
+    """A row per metric, a column per regularizer, lines are objectives; below, the prediction."""
     title = f"Do the other forget rows come back when a few are relearned? ({results.here})"
     regularizers = results.names("regularizer")
-    figure = style.new_figure(1.5 * len(regularizers) + 2.9, title)
-    heights = [*[1.5] * len(regularizers), 2.1]
-    grid = figure.add_gridspec(len(heights), len(METRICS), height_ratios=heights)
+    heights = [*[1.05] * len(METRICS), 1.7]
+    figure = style.new_figure(sum(heights) + 1.3, title)
+    grid = figure.add_gridspec(len(heights), len(regularizers), height_ratios=heights)
     panels = np.array(
         [
-            [figure.add_subplot(grid[row, column]) for column in range(len(METRICS))]
-            for row in range(len(regularizers))
+            [figure.add_subplot(grid[row, column]) for column in range(len(regularizers))]
+            for row in range(len(METRICS))
         ]
     )
     frame = results.frame("relearn")
     others = frame[frame["dataset"].eq(OTHER)] if len(frame) else frame
-    for row, regularizer in zip(panels, regularizers, strict=True):
-        for axes, metric in zip(row, METRICS, strict=True):
-            rows = others[others["metric"].eq(metric)] if len(others) else others
+    for row, (metric, label) in zip(panels, METRICS.items(), strict=True):
+        rows = others[others["metric"].eq(metric)] if len(others) else others
+        for axes, regularizer in zip(row, regularizers, strict=True):
             _lines(axes, rows, results, regularizer)
-        row[0].set_ylabel(f"regularizer {regularizer}")
-    for axes, label in zip(panels[0], METRICS.values(), strict=True):
-        axes.set_title(label)
+            axes.label_outer(remove_inner_ticks=True)
+        row[0].set_ylabel(label)
+        _scale([axes for axes in row if axes.lines], metric)
+    for axes, regularizer in zip(panels[0], regularizers, strict=True):
+        axes.set_title(f"regularizer {regularizer}")
     for axes in panels[-1]:
         axes.set_xlabel("epoch")
-    for column, metric in enumerate(METRICS):
-        _scale([axes for axes in panels[:, column] if axes.lines], metric)
     _prediction(figure.add_subplot(grid[-1, :]), predicted(results), results, regularizers)
     if any(axes.lines for axes in panels.flat):
-        style.legend_below(figure, panels.flat, columns=8)
+        style.legend_below(figure, panels.flat, columns=4)
     shapes = ", ".join(
         f"{style.SHAPE_NAMES[style.SHAPES[n % len(style.SHAPES)]]}: {regularizer}"
         for n, regularizer in enumerate(regularizers)
@@ -118,8 +118,8 @@ def _scale(panels: list[Axes], metric: str) -> None:
 
 
 def _prediction(axes: Axes, rows: pd.DataFrame, results: Results, regularizers: list[str]) -> None:
-    axes.set_xlabel(r"predicted speed $\Vert\nabla R(D_u)\Vert^2$ (nats per unit of learning rate)")
-    axes.set_ylabel("risk of the other rows:\nfall in all epochs (nats)")
+    axes.set_xlabel(r"predicted: $\Vert\nabla R(D_u)\Vert^2$ (nats per unit of learning rate)")
+    axes.set_ylabel("fall of the risk of\nthe other rows (nats)")
     if rows.empty:
         style.gap(axes, "no cell has both G-effects and relearning")
         return
