@@ -93,7 +93,7 @@ def test_what_is_in_a_file_counts_and_not_its_name_or_time(page):
         (page.folder / "moved.csv").rename(pairs)
         config.write_text(text, encoding="utf-8")
         before = pairs.read_text("utf-8")
-        pairs.write_text(before.replace("retain,", "retain,Or: ", 1), encoding="utf-8")
+        pairs.write_text(before.replace("?", " then?", 1), encoding="utf-8")
         assert {"data", "finetune", "unlearn", "evaluate", "tables"} <= page.planned()
         pairs.write_text(before, encoding="utf-8")
     finally:
