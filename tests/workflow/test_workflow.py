@@ -182,14 +182,18 @@ def test_another_share_replans_matched_retention_alone(grid):
 
 
 def test_relearning_and_rounding_are_added_and_replan_nothing_else(grid):
-    asked = {"relearn": {"rows": 4, "batch_size": 4}, "quantize": [8]}
     # forget01 has only 4 rows.
-    grid.write("short.yaml", {**asked, "grid": [{**GRID, "splits": ["forget10"]}]})
-    jobs = grid.plan(config=["short.yaml"])
+    relearn = {"rows": 2, "batch_size": 2, "micro_batch_size": 2}
+    grid.write("asked.yaml", {"relearn": relearn, "quantize": [8]})
+    jobs = grid.plan(config=["asked.yaml"])
     added = {name: jobs.pop(name) for name in list(jobs) if name.startswith(("rel", "qua"))}
-    # Two seeds: a retain model each, and the original one beside it.
-    assert added == {"relearn": 20, "relearn_reference": 2, "quantize": 20, "quantize_reference": 4}
+    # Two splits of two seeds: a retain model each, and the original one beside it.
+    assert added == {"relearn": 40, "relearn_reference": 4, "quantize": 40, "quantize_reference": 8}
     assert not {"unlearn", "evaluate", "finetune", "matched"} & set(jobs)
+    only = {"only": {"objectives": ["npo"], "seeds": [1], "stages": ["evaluate"]}}
+    grid.write("only.yaml", only)
+    jobs = grid.plan("cells", config=["asked.yaml", "only.yaml"])
+    assert jobs == {"relearn": 4, "quantize": 4}
 
 
 def test_where_and_how_resume_states_are_left_replans_nothing(grid):
