@@ -50,7 +50,7 @@ rule overview:
         records=per_cell(f"{CELL}/provenance.json"),
         originals=first_originals(),
         rows=[f"{ROOT}/data/{split}.parquet" for _, split in model_splits()],
-        held_out=f"{ROOT}/data/held_out.parquet",
+        held_out=[table(split_of(split).held_out) for _, split in model_splits()],
         figures=figure_folders(),
         run_figures=run_figure_folders(),
         tokens=[
@@ -88,6 +88,8 @@ rule overview:
         places=[list(place) for place in model_splits()],
         variants=[variants_at(*place) for place in model_splits()],
         es_retain=config["matched"]["es_retain"],
+        retain_rows=config["geffect"]["retain_rows"],
+        max_rows=config["evaluation"]["max_rows"],
         captions={
             **{
                 name: " ".join(

@@ -46,7 +46,6 @@ def main(inputs, output, params, wildcards, log, config):
             params.es_retain,
         )
         records = list(zip(cells, map(files.read_json, inputs.records), strict=True))
-        held_out = len(frames.read(inputs.held_out))
         groups, setups = {}, {}
         for number, place in enumerate(places):
             families = registry.families(
@@ -61,8 +60,12 @@ def main(inputs, output, params, wildcards, log, config):
                 made,
                 setup.model_facts(inputs.originals[number]),
                 len(blocks.in_order(tables_here.risk["component"])),
-                len(frames.read(inputs.rows[number])),
-                held_out,
+                setup.Rows(
+                    len(frames.read(inputs.rows[number])),
+                    len(frames.read(inputs.held_out[number])),
+                    params.retain_rows,
+                    params.max_rows,
+                ),
                 int(tables_here.risk["step"].max()) if finished else None,
             )
 

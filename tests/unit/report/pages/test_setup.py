@@ -7,20 +7,18 @@ import pytest
 from safetensors.numpy import save_file
 
 from geffect.errors import DamagedError
-from geffect.report.pages.setup import described, model_facts
+from geffect.report.pages.setup import Rows, described, model_facts
 
 
-def record(objective="wga", hyper=None, regularizer=None, rate=1e-3, **measurement):
-    measured = {"retain_rows": "held_out", "max_rows": None} | measurement
+def record(objective="wga", hyper=None, regularizer=None, rate=1e-3, **more):
     training = {"batch_size": 4, "learning_rate": rate, "schedule": "linear", "warmup_epochs": 1}
     return {
         "settings": {
             "objective": {"name": objective, "hyper": hyper or {}},
             "regularizer": regularizer,
-            "training": training | {"weight_decay": 0},
+            "training": training | {"weight_decay": 0} | more,
             "checkpoint_every": 5,
             "compute": {"precision": "bf16"},
-            "measurement": measured,
             "selection": None,
         }
     }
@@ -53,7 +51,7 @@ def test_everything_that_a_reader_asks_for_is_there():
         (cell(seed=43), record(hyper={"alpha": 5})),
         (cell("ga", "kl"), record("ga", regularizer=kl, rate=2e-5)),
     ]
-    said = dict(described(records, FACTS, 6, 20, 80, 25))
+    said = dict(described(records, FACTS, 6, Rows(20, 80), 25))
     assert said["Model"] == "phi, 6 blocks, 1.23 million parameters"
     assert said["Data"] == "20 rows to forget (D_u); 80 held-out rows to keep (D_r)"
     assert said["Runs"] == "3, with seeds 42 and 43"
@@ -65,8 +63,9 @@ def test_everything_that_a_reader_asks_for_is_there():
 
 
 def test_rows_that_are_not_the_usual_ones_are_named():
-    records = [(cell(), record(retain_rows="train", max_rows=7))]
-    said = dict(described(records, FACTS, 0, 20, 80, None))
+    records = [(cell(), record(lora={"rank": 8}))]
+    said = dict(described(records, FACTS, 0, Rows(20, 80, "train", 7), None))
+    assert "adapters (LoRA) of rank 8" in said["Unlearning"]
     assert "retain rows of the training data" in said["Data"] and "at most 7 rows" in said["Data"]
     assert (
         "unknown number of blocks" in said["Model"] and "updates, batches" not in said["Unlearning"]

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from geffect.errors import DamagedError
 from geffect.names import NO_REGULARIZER
@@ -46,12 +46,26 @@ def _shapes(path: Path) -> list[list[int]]:
     return [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
 
 
+class Rows(NamedTuple):
+    """What a (model, split) is made of.
+
+    Attributes:
+        forget, held_out: numbers of rows, of D_u and of the held-out ones.
+        measured: `geffect.retain_rows`, the rows of D_r that G-effects are measured on.
+        most: `evaluation.max_rows`, of each set that are evaluated; None for all.
+    """
+
+    forget: int
+    held_out: int
+    measured: str = "held_out"
+    most: int | None = None
+
+
 def described(
     records: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
     model: Mapping[str, Any],
     blocks: int,
-    unlearn_rows: int,
-    retain_rows: int,
+    rows: Rows,
     updates: int | None,
 ) -> list[tuple[str, str]]:
     """(what, how) of the runs of one (model, split), in a few lines.
@@ -60,13 +74,13 @@ def described(
         records: (cell, content of its provenance.json) of each.
         model: as `model_facts` returns.
         blocks: the model's number of blocks; 0 where nothing was measured.
-        unlearn_rows, retain_rows: of D_u, and held-out rows.
+        rows: of the data.
         updates: of a run that came to its end; None where there is none.
     """
     settings = [record["settings"] for _, record in records]
     found = [
         ("Model", _model(model, blocks)),
-        ("Data", _data(settings, unlearn_rows, retain_rows)),
+        ("Data", _data(rows)),
     ]
     if settings:
         used = sorted({int(cell["seed"]) for cell, _ in records})
@@ -97,13 +111,11 @@ def _model(model: Mapping[str, Any], blocks: int) -> str:
 _UNITS = ((10**9, "billion"), (10**6, "million"), (10**3, "thousand"))
 
 
-def _data(settings: Sequence[Mapping], unlearn_rows: int, retain_rows: int) -> str:
-    said = f"{unlearn_rows} rows to forget (D_u); {retain_rows} held-out rows to keep (D_r)"
-    measured = [s["measurement"] for s in settings]
-    if any(of["retain_rows"] != "held_out" for of in measured):
+def _data(rows: Rows) -> str:
+    said = f"{rows.forget} rows to forget (D_u); {rows.held_out} held-out rows to keep (D_r)"
+    if rows.measured != "held_out":
         said += "; G-effects on D_r are on retain rows of the training data instead"
-    most = _each(of["max_rows"] for of in measured if of["max_rows"] is not None)
-    return f"{said}; G-effects on at most {most} rows of each" if most else said
+    return said if rows.most is None else f"{said}; evaluated on at most {rows.most} rows of each"
 
 
 def _training(settings: Sequence[Mapping], updates: int | None) -> str:
@@ -117,6 +129,8 @@ def _training(settings: Sequence[Mapping], updates: int | None) -> str:
         f"weight decay {_each(t['weight_decay'] for t in of)}",
         f"measured every {_each(s['checkpoint_every'] for s in settings)} updates",
     ]
+    if adapters := _each(f"rank {t['lora']['rank']}" for t in of if t.get("lora")):
+        parts.append(f"low-rank adapters (LoRA) of {adapters}")
     if any(s.get("selection") for s in settings):
         parts.append("some variants with chosen tokens only")
     return ", ".join(parts)
