@@ -74,7 +74,8 @@ def data_files(folder: str | Path, split: str) -> dict[str, str]:
         if paths:
             files[dataset] = str(paths[0])
         elif dataset != HOLDOUT:
-            raise DataError(f"--data {folder}: no {' nor '.join(names)}; name a complete folder")
+            absent = f"neither {' nor '.join(names)}" if names[1:] else f"no {names[0]}"
+            raise DataError(f"--data {folder}: {absent}; name a complete folder")
     return files
 
 
