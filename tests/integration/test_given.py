@@ -100,7 +100,7 @@ def test_other_content_plans_cells_again_and_other_times_do_not(local_run, given
         planned = local_run.planned(more_config=[config])
     finally:
         weights.write_bytes(before)
-    assert planned["take_model"] and planned["unlearn"] == {"ga+none"}
+    assert "take_model" in planned and planned["unlearn"] == {"ga+none"}
     assert "finetune" not in planned and "evaluate_reference" in planned
 
 

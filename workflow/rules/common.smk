@@ -52,7 +52,7 @@ def plan_of_grid():
 def check_requested():
     """Checks that what models leave open of their jobs' requests can be counted."""
     for model in filter(CONFIG.leaves_open, CONFIG.models):
-        plan_of_grid().resources(model, "finetune")
+        plan_of_grid().resources(model, "evaluate")  # a stage of every model
 
 
 use_given(config, snakemake_internals.given(workflow))
