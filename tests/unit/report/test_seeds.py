@@ -1,5 +1,8 @@
 """Runs are compared by the seeds that they share."""
 
+import pytest
+from scipy import stats
+
 from geffect.report import seeds
 
 
@@ -25,3 +28,14 @@ def test_one_seed_runs_take_the_others_down_to_that_seed():
 def test_seeds_in_words():
     found = [seeds.said(given) for given in ([], [1], [1, 2], [1, 2, 3])]
     assert found == ["no seed", "seed 1", "seeds 1 and 2", "seeds 1, 2 and 3"]
+
+
+@pytest.mark.parametrize("shift", [0, 0.5, 2])
+def test_runs_are_told_apart_as_by_a_paired_test(shift, rng):
+    for count in (2, 3, 8):
+        first, noise = rng.normal(size=count), rng.normal(size=count)
+        second = first + shift + 0.3 * noise
+        expected = stats.ttest_rel(first, second).pvalue < 0.05
+        assert seeds.told_apart(first, second) == expected
+        assert seeds.told_apart(second, first) == expected
+    assert not seeds.told_apart([1], [9]) and not seeds.told_apart([1, 2], [1, 2])

@@ -1,8 +1,12 @@
 """Which runs may be compared: those that have seeds in common, by these seeds alone."""
 
+import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
+
+import numpy as np
+from scipy import stats
 
 Run = TypeVar("Run", bound=Hashable)
 
@@ -25,6 +29,21 @@ def comparable(runs: Mapping[Run, Iterable[int]]) -> tuple[list[int], list[Run]]
     first = min(seed for seed, number in counts.items() if number == most)
     chosen = [run for run, of in seeds.items() if first in of]
     return sorted(set.intersection(*(seeds[run] for run in chosen))), chosen
+
+
+def told_apart(first: Sequence[float], second: Sequence[float]) -> bool:
+    """Whether the same seeds tell two runs apart: the 95% interval of the mean difference, by
+    Student's t, lies on one side of zero. A single seed tells nothing apart.
+
+    Args:
+        first, second: a quantity of the two runs, seed by seed.
+    """
+    differences = np.asarray(first, dtype="float64") - np.asarray(second, dtype="float64")
+    count = len(differences)
+    if count < 2:
+        return False
+    spread = float(np.std(differences, ddof=1)) / math.sqrt(count)
+    return abs(float(differences.mean())) > float(stats.t.ppf(0.975, count - 1)) * spread
 
 
 def said(seeds: Iterable[int]) -> str:

@@ -166,7 +166,7 @@ def test_harm_is_compared_where_both_have_forgotten_as_much():
     assert table["ga", "none"] == pytest.approx(1.5)
     assert table["npo", "none"] == pytest.approx(4)
     said = place.said()["Which harms retention?"]
-    assert "risen by 3 nats, ga has changed R_r least (+1.5) and npo most (+4)" in said
+    assert "risen by 3 nats, ga has changed R_r least (+1.5); npo most (+4)" in said
     assert "By its last step, ga has raised R_r most, by 10 nats" in said
 
 
@@ -193,7 +193,7 @@ def test_runs_are_compared_by_the_seeds_that_they_share(rng):
     page = place.page(base=["ga", "npo"])
     assert "compared by seeds 1, 2 and 3." in page.replace("\n", " ")
     assert "Means over seed 3, which all runs have" in page
-    assert page.count("<td>1, 2, 3</td>") == 4 and page.count("<td>3</td>") == 1
+    assert page.count("<td>1, 2, 3</td>") == 2 and page.count("<td>3</td>") == 3
 
 
 def test_a_run_that_lacks_a_seed_is_compared_by_the_others(rng):
@@ -225,7 +225,7 @@ def test_at_matched_retention_the_least_that_is_recited_comes_first():
     place.run("npo", matched=(0.3, 0.2))
     said = place.said()["Which objective forgets?"]
     assert "At matched retention (95% of the original's ES on D_r)" in said
-    assert "ga+kl recites least of D_u (10%) and ga most (40%)" in said
+    assert "ga+kl recites least of D_u (10%); ga most (40%)" in said
     page = place.page(tables="tables.html")
     assert 'href="tables.html#matched"' in page
     order = [page.index(f"<tr><td>{name}</td><td class") for name in ("ga+kl", "npo", "ga")]
@@ -324,3 +324,19 @@ def test_a_long_table_is_cut_and_says_so(monkeypatch):
     page = tables.page("r", [("main", "", frame)], "")
     assert "rows; all of them" not in page
     assert 'data-number="-3.0"' in page and 'data-number="inf"' not in page
+
+
+def test_what_seeds_do_not_tell_apart_is_said_and_references_stand_beside():
+    place = Place()
+    for name, strengths in (("ga", (0.1, 0.2)), ("npo", (0.11, 0.18)), ("po", (0.6, 0.71))):
+        for seed, strength in enumerate(strengths):
+            place.run(name, seeds=(seed,), matched=(0.5, strength))
+    said = place.said()["Which objective forgets?"]
+    assert "npo recites least of D_u (14%), which seeds 0 and 1 do not tell apart from ga" in said
+    assert "; po most" in said
+    harm = Place().run("ga", retain=[[1] * 3, [1.1] * 3], seeds=(1, 2))
+    harm.run("npo", retain=[[1.05] * 3, [1] * 3], seeds=(1, 2))
+    harm.run("po", retain=[[9] * 3, [9] * 3], seeds=(1, 2))
+    said = harm.said()["Which harms retention?"]
+    assert "npo has changed R_r least" in said
+    assert "which seeds 1 and 2 do not tell apart from ga; po most" in said

@@ -53,7 +53,7 @@ def test_everything_that_a_reader_asks_for_is_there():
     ]
     said = dict(described(records, FACTS, 6, Rows(20, 80), 25))
     assert said["Model"] == "phi, 6 blocks, 1.23 million parameters"
-    assert said["Data"] == "20 rows to forget (D_u); 80 held-out rows to keep (D_r)"
+    assert said["Data"] == "20 rows to forget (D_u); 80 held out from it, to keep (D_r)"
     assert said["Runs"] == "3, with seeds 42 and 43"
     for part in ("25 updates", "batches of 4", "learning rate 0.001 or 2e-05", "every 5 updates"):
         assert part in said["Unlearning"]

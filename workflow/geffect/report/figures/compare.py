@@ -11,12 +11,12 @@ from geffect.report.results import Results
 TITLE = "Objectives side by side"
 CAPTION = (
     "Above: the cosine of each objective's gradient with that of the risk, which is free of "
-    "scale. Below: how far each run has raised either risk by its steps, in nats. Look for "
-    "objectives that raise the risk on D_u and leave the one on D_r. Objectives forget at "
-    "different speeds and stop at different depths: read off at which step two of them have "
-    "reached the same height on the left, and compare the right panel at these steps, not at the "
-    "last one. The two panels have scales of their own. Objectives with several variants are "
-    "drawn with one of them; the others are in the figures of their sweeps."
+    "scale; a regularizer's own gradient is not in it. Below: how far each run has raised either "
+    "risk by its steps, in nats. Look for objectives that raise the risk on D_u and leave the one "
+    "on D_r. Objectives forget at different speeds and stop at different depths: read off at which "
+    "step two of them have reached the same height on the left, and compare the right panel at "
+    "these steps, not at the last one. The two panels have scales of their own. Objectives with "
+    "several variants are drawn with one of them; the others are in the figures of their sweeps."
 )
 CATEGORY = "G-effects"
 READS = ["geffect", "risk", "training"]

@@ -17,7 +17,7 @@ from geffect.report.results import Results
 TITLE = "Removal and utility"
 CAPTION = (
     "A good run recites as little as the retain model and is as useful as the original one: it "
-    "lies up and to the left. No other point beats a ringed one in both. Runs stop at different "
+    "lies up and to the left. No other run beats a ringed one in both. Runs stop at different "
     "depths of forgetting, so a point further left is not a better objective; compare points of "
     "about the same extraction strength. Sweeps have panels of their own below, their points "
     "joined in the order of the first hyper-parameter, by the seeds that all variants have."

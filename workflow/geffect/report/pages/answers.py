@@ -97,8 +97,11 @@ class Group:
         blocks: third -> number of its blocks.
         tokens: (objective, regularizer) -> the texts that damage retention most.
         steps: (objective, regularizer) -> the first and last step that `tokens` are the mean of.
-        matched: RUN, `a`, the metrics MATCHED, at matched retention; by ES on D_u. None where it
-            was not asked for.
+        matched: RUN, `a`, the metrics MATCHED, and `es_unlearn_sd` over seeds, at matched
+            retention; by ES on D_u. None where it was not asked for.
+        as_little: the runs of `matched` whose ES on D_u seeds do not tell apart from the least.
+        references: the rows of tables/main.csv of the original and the retain model.
+        as_harmless: the objectives whose `at_equal` seeds do not tell apart from the least.
     """
 
     seeds: list[int]
@@ -109,7 +112,10 @@ class Group:
     tokens: Mapping[tuple[str, str], list[str]] = field(default_factory=dict)
     steps: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     matched: pd.DataFrame | None = None
+    as_little: Sequence[str] = ()
     es_retain: float = math.nan
+    references: pd.DataFrame = field(default_factory=pd.DataFrame)
+    as_harmless: Sequence[str] = ()
 
 
 def groups(tables: Tables) -> list[Group]:
@@ -130,7 +136,7 @@ def _group(tables: Tables, main: pd.DataFrame) -> Group:
     risk = risk[[run in compared for run in risk[RUN].itertuples(index=False, name=None)]]
     curves = {run: _curves(risk, run) for run in compared}
     rise = _common_rise([curves[run] for run in compared if run[1] == NO_REGULARIZER])
-    rows, thirds = [], {}
+    rows, thirds, at_equal = [], {}, {}
     members = blocks.by_third(tables.risk["component"]) if len(tables.risk) else {}
     for run in runs:
         row: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan)
@@ -139,7 +145,10 @@ def _group(tables: Tables, main: pd.DataFrame) -> Group:
         if run in compared:
             mine = _of(strengths, run)
             row |= mine[mine["seed"].isin(common)][list(STRENGTHS)].mean().to_dict()
-            row |= _ends(curves[run]) | {"at_equal": _at(curves[run], rise)}
+            harms = _at(curves[run], rise)
+            row |= _ends(curves[run]) | {"at_equal": float(np.mean(harms)) if harms else math.nan}
+            if harms and run[1] == NO_REGULARIZER:
+                at_equal[run[0]] = harms
             own = _of(risk, run)
             row |= {"from_step": _from_step(own), "reaches": _reaches(tables.geffect, run)}
             shares = _shares(own)
@@ -158,8 +167,10 @@ def _group(tables: Tables, main: pd.DataFrame) -> Group:
         {third: len(names) for third, names in members.items()},
         {run: found for run in compared if (found := _texts(mine, run))},
         {run: _span(of) for run in compared if len(of := _of(mine, run))},
-        _matched(tables, compared, common),
+        *_matched(tables, compared, common),
         tables.es_retain,
+        tables.main[tables.main["objective"].isin(REFERENCES)],
+        _alike(at_equal),
     )
 
 
@@ -214,13 +225,25 @@ def _common_rise(runs: Sequence[Sequence[Curve]]) -> float:
     return min(reached) if len(reached) > 1 else math.nan
 
 
-def _at(curves: Sequence[Curve], rise: float) -> float:
+def _at(curves: Sequence[Curve], rise: float) -> list[float]:
+    """The change of R_r at a rise of R_u, seed by seed; nothing where a seed has none."""
     if math.isnan(rise) or not curves or min(curve.rise for curve in curves) < rise:
-        return math.nan
+        return []
     try:
-        return float(np.mean([curve.harm_at(rise)[0] for curve in curves]))
+        return [curve.harm_at(rise)[0] for curve in curves]
     except CannotTell:
-        return math.nan
+        return []
+
+
+def _alike(values: Mapping[str, Sequence[float]]) -> list[str]:
+    """The runs that seeds do not tell apart from the one of the least mean; none of one seed."""
+    if not values:
+        return []
+    least = min(values, key=lambda run: float(np.mean(values[run])))
+    if len(values[least]) < 2:
+        return []
+    others = [run for run in values if run != least]
+    return [run for run in others if not seeds.told_apart(values[run], values[least])]
 
 
 def _shares(risk: pd.DataFrame) -> pd.Series | None:
@@ -274,9 +297,9 @@ def _span(tokens: pd.DataFrame) -> tuple[int, int]:
 
 def _matched(
     tables: Tables, compared: Sequence[tuple[str, str]], common: Sequence[int]
-) -> pd.DataFrame | None:
+) -> tuple[pd.DataFrame | None, list[str]]:
     if tables.matched is None or tables.shares is None:
-        return None
+        return None, []
     values = _wide(tables.matched, MATCHED)
     chosen = tables.shares[tables.shares["chosen"].eq(True)].drop_duplicates(CELL)
     rows = values.merge(chosen[[*RUN, "seed", "a"]], on=[*RUN, "seed"])
@@ -284,8 +307,12 @@ def _matched(
     rows = rows[[run in compared for run in rows[RUN].itertuples(index=False, name=None)]]
     counts = rows.groupby(RUN, sort=False)["seed"].transform("size")
     whole = rows[counts.eq(len(common))]
-    means = whole.groupby(RUN, sort=False)[["a", *MATCHED]].mean().reset_index()
-    return means.sort_values("es_unlearn", kind="stable").reset_index(drop=True)
+    by_run = whole.sort_values("seed").groupby(RUN, sort=False)
+    means = by_run[["a", *MATCHED]].mean()
+    means["es_unlearn_sd"] = by_run["es_unlearn"].std()
+    means = means.sort_values("es_unlearn", kind="stable").reset_index()
+    alike = _alike({name(run): list(of) for run, of in by_run["es_unlearn"]})
+    return means, alike
 
 
 # --- Sentences.
@@ -323,7 +350,15 @@ def _best(group: Group) -> list[str]:
     first = f"{name(runs[0])} recites least of D_u ({table['es_unlearn'].iloc[0]:.0%})"
     last = f"{name(runs[-1])} most ({table['es_unlearn'].iloc[-1]:.0%})"
     where = f"At matched retention ({group.es_retain:.0%} of the original's ES on D_r)"
-    return [f"{where}, {first}{f' and {last}' if len(runs) > 1 else ''}."]
+    first += _not_told_apart(group.as_little, group)
+    return [f"{where}, {first}{f'; {last}' if len(runs) > 1 else ''}."]
+
+
+def _not_told_apart(others: Sequence[str], group: Group) -> str:
+    if not others:
+        return ""
+    names = f"{', '.join(others[:-1])} and {others[-1]}" if others[1:] else others[0]
+    return f", which {seeds.said(group.seeds)} do not tell apart from {names}"
 
 
 def _furthest(plain: pd.DataFrame) -> str:
@@ -352,8 +387,8 @@ def _harms(group: Group, plain: pd.DataFrame, harm: pd.Series) -> list[str]:
         low, high = equal.iloc[0], equal.iloc[-1]
         lines.append(
             f"Where R_u has risen by {number(group.rise)} nats, {low['objective']} has changed R_r "
-            f"least ({_signed(low['at_equal'])}) and {high['objective']} most "
-            f"({_signed(high['at_equal'])})."
+            f"least ({_signed(low['at_equal'])}){_not_told_apart(group.as_harmless, group)}; "
+            f"{high['objective']} most ({_signed(high['at_equal'])})."
         )
         rest = plain[plain["at_equal"].isna()]["objective"].tolist()
         if rest:
@@ -387,8 +422,8 @@ def _layers(group: Group, plain: pd.DataFrame, harm: pd.Series) -> list[str]:
         first = max(THIRDS, key=per_block.count)
         lines.append(
             f"Per block, R_r rises most in the {first} third in {per_block.count(first)} of "
-            f"{len(whole)} objectives (shallow, middle and deep have "
-            f"{', '.join(str(n) for n in counts)} blocks)."
+            f"{len(whole)} objectives that raise it by {NOTICEABLE} nats (shallow, middle and deep "
+            f"have {', '.join(str(n) for n in counts)} blocks)."
         )
     if harm["objective"] in shares:
         of = shares[harm["objective"]]

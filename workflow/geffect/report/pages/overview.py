@@ -112,17 +112,22 @@ def _shown(row: Mapping[str, Any], group: Group) -> dict[str, Any]:
     numeric = ("change_unlearn", "change_retain", "at_equal", "from_step")
     shares = ("es_unlearn", "es_retain")
     run = row["objective"], row["regularizer"]
+    compared = bool(row["seeds"]) and set(group.seeds) <= set(row["seeds"])
     return {
         "name": row["objective"],
         "regularizer": row["regularizer"],
         "status": row["status"],
-        "seeds": ", ".join(str(seed) for seed in row["seeds"]) or "–",
-        "others": bool(row["seeds"]) and not set(group.seeds) <= set(row["seeds"]),
+        "seeds": ", ".join(map(str, group.seeds if compared else row["seeds"])) or "–",
+        "others": bool(row["seeds"]) and not compared,
         **{name: text(name) for name in numeric},
         **{name: "–" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in shares},
         "layer": layer,
         "tokens": [shown(token) for token in group.tokens.get(run, [])],
     }
+
+
+def _hundredths(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f}"
 
 
 def _matched(group: Group) -> dict[str, Any] | None:
@@ -135,12 +140,18 @@ def _matched(group: Group) -> dict[str, Any] | None:
         "rows": [
             {
                 "name": name((row["objective"], row["regularizer"])),
-                **{
-                    column: "–" if pd.isna(row[column]) else f"{row[column]:.2f}"
-                    for column in ("a", *MATCHED)
-                },
+                **{c: _hundredths(row[c]) for c in ("a", *MATCHED, "es_unlearn_sd")},
             }
             for row in group.matched.to_dict("records")
+        ],
+        "references": [
+            {
+                "name": row["objective"].replace("_", " "),
+                "es_unlearn": _hundredths(row["es_exact_unlearn"]),
+                "es_retain": _hundredths(row["es_exact_retain"]),
+                "mu": _hundredths(row["mu"]),
+            }
+            for row in group.references.to_dict("records")
         ],
     }
 

@@ -112,7 +112,7 @@ _UNITS = ((10**9, "billion"), (10**6, "million"), (10**3, "thousand"))
 
 
 def _data(rows: Rows) -> str:
-    said = f"{rows.forget} rows to forget (D_u); {rows.held_out} held-out rows to keep (D_r)"
+    said = f"{rows.forget} rows to forget (D_u); {rows.held_out} held out from it, to keep (D_r)"
     if rows.measured != "held_out":
         said += "; G-effects on D_r are on retain rows of the training data instead"
     return said if rows.most is None else f"{said}; evaluated on at most {rows.most} rows of each"
