@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[3]
 OVERLAYS = sorted((ROOT / "config").glob("*.yaml"))
 ON_TOP_OF = {
     "all_objectives.yaml": "demo.yaml",
+    "full_size_tiny.yaml": "full_size.yaml",
     "relearning.yaml": "demo.yaml",
     "token_selection.yaml": "demo.yaml",
     "tofu_grid.yaml": "tofu_small.yaml",

@@ -200,11 +200,12 @@ def strength_at(folders, encoder, a):
 
 
 def test_the_metrics_are_those_of_the_model_at_the_point_that_was_found(pair, data, encoder):
-    found = found_for(pair, data)
+    # Of 95% these few rows lose more in a single step of the search now and then.
+    found = found_for(pair, data, share=0.75)
     assert 0 < found.match.a < 1, "else this test shows nothing"
     value = found.metrics.set_index(["metric", "dataset"])["value"]["es_exact", "retain"]
     tried = dict(found.match.trace)
-    assert value == tried[found.match.a] >= found.match.target == 0.95 * tried[1.0]
+    assert value == tried[found.match.a] >= found.match.target == 0.75 * tried[1.0]
     other = [es for a, es in found.match.trace if abs(es - strength_at(pair, encoder, a)) > 1e-9]
     assert len(other) <= 1, "rounding may decide an arg max, but hardly ever does"
     assert found.weights == {

@@ -59,6 +59,7 @@ def followed(cell_of, tmp_path):
             "instances": False,
             "tokens": False,
             "change": "trapezoid",
+            "parameters": "adapter",
             "selection": None,
             "max_rows": None,
         }

@@ -24,6 +24,7 @@ def test_what_is_left_out_is_plain():
         "reduction": "global",
         "gradient_checkpointing": False,
         "length_bucket": 0,
+        "lora": None,
     }
 
 

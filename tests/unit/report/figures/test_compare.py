@@ -49,7 +49,8 @@ def test_neither_side_is_flat_where_the_other_one_is_large(ratio, rng):
     frames = {"geffect": results.frame("geffect"), "risk": risk}
     found = panels(draw(Results(results.cells, variants=PLAIN, frames=frames), "compare_kl"))
     for place, axes in found.items():
-        drawn = np.concatenate([line.get_ydata() for line in lines(axes).values()])
+        bands = [path.vertices[:, 1] for band in axes.collections for path in band.get_paths()]
+        drawn = np.concatenate([*(line.get_ydata() for line in lines(axes).values()), *bands])
         low, high = axes.get_ylim()
         assert low <= drawn.min() and drawn.max() <= high
         assert np.ptp(drawn) > 0.4 * (high - low), place
