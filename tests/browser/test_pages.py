@@ -304,7 +304,7 @@ def test_the_overview_answers_and_shows_gaps(overview_page, browser):
     browser.open(overview_page)
     text = text_of(browser, "body")
     assert "ga has raised R_u most, by 9 nats" in text and "never does in npo" in text
-    assert "ga recites least of D_u (0%) and npo most (25%)" in text
+    assert "ga recites least of D_u (0%); npo most (25%)" in text
     assert "phi, 3 blocks, 9 million parameters" in text
     assert "diverged" in text and "“␣<b>x”" in text
     assert not re.search(r"\bnan\b", text.lower())

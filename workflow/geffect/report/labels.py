@@ -16,7 +16,7 @@ from geffect.report.style import GREY, SMALL
 
 # Where a name may stand about its point, in degrees, the best first; and how far off, in points.
 ANGLES = (0, 180, 90, 270, 45, 315, 135, 225, 20, 160, 340, 200, 70, 110, 250, 290)
-FARTHER = (10, 15, 21, 28, 36)
+FARTHER = (10, 15, 21, 28, 36, 46, 58, 72, 90)
 
 
 class Point(NamedTuple):

@@ -100,7 +100,7 @@ class Group:
         matched: RUN, `a`, the metrics MATCHED, and `es_unlearn_sd` over seeds, at matched
             retention; by ES on D_u. None where it was not asked for.
         as_little: the runs of `matched` whose ES on D_u seeds do not tell apart from the least.
-        references: the rows of tables/main.csv of the original and the retain model.
+        references: `objective` and the metrics MATCHED, of the original and the retain model.
         as_harmless: the objectives whose `at_equal` seeds do not tell apart from the least.
     """
 
@@ -169,7 +169,7 @@ def _group(tables: Tables, main: pd.DataFrame) -> Group:
         {run: _span(of) for run in compared if len(of := _of(mine, run))},
         *_matched(tables, compared, common),
         tables.es_retain,
-        tables.main[tables.main["objective"].isin(REFERENCES)],
+        _references(tables.main),
         _alike(at_equal),
     )
 
@@ -233,6 +233,13 @@ def _at(curves: Sequence[Curve], rise: float) -> list[float]:
         return [curve.harm_at(rise)[0] for curve in curves]
     except CannotTell:
         return []
+
+
+def _references(main: pd.DataFrame) -> pd.DataFrame:
+    """The original and the retain model, with the metrics MATCHED; missing where not evaluated."""
+    rows = main[main["objective"].isin(REFERENCES)]
+    names = {"es_exact_unlearn": "es_unlearn", "es_exact_retain": "es_retain", "mu": "mu"}
+    return rows.reindex(columns=["objective", *names]).rename(columns=names)
 
 
 def _alike(values: Mapping[str, Sequence[float]]) -> list[str]:

@@ -147,9 +147,7 @@ def _matched(group: Group) -> dict[str, Any] | None:
         "references": [
             {
                 "name": row["objective"].replace("_", " "),
-                "es_unlearn": _hundredths(row["es_exact_unlearn"]),
-                "es_retain": _hundredths(row["es_exact_retain"]),
-                "mu": _hundredths(row["mu"]),
+                **{column: _hundredths(row[column]) for column in MATCHED},
             }
             for row in group.references.to_dict("records")
         ],
