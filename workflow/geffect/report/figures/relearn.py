@@ -119,7 +119,7 @@ def _scale(panels: list[Axes], metric: str) -> None:
 
 def _prediction(axes: Axes, rows: pd.DataFrame, results: Results, regularizers: list[str]) -> None:
     axes.set_xlabel(r"predicted: $\Vert\nabla R(D_u)\Vert^2$ (nats per unit of learning rate)")
-    axes.set_ylabel("fall of the risk of\nthe other rows (nats)")
+    axes.set_ylabel("fall of their risk (nats)")
     if rows.empty:
         style.gap(axes, "no cell has both G-effects and relearning")
         return
