@@ -456,7 +456,7 @@ def per_reference(pattern):
 
 def retain_keys():
     """(model, corpus, split, seed) of every retain model of the grid."""
-    return [key for key in reference_keys() if key["corpus"] != "full"]
+    return [key for key in reference_keys() if key["corpus"] != FULL]
 
 
 def model_splits():
@@ -646,7 +646,7 @@ def first_originals():
 def original_at(model, split):
     """The original model of the first cell of a (model, split)."""
     seed = cells_of(model, split)[0].seed
-    return fill(f"{MODEL}/model", model=model, corpus="full", seed=seed)
+    return fill(f"{MODEL}/model", model=model, corpus=FULL, seed=seed)
 
 
 def variants_at(model, split):

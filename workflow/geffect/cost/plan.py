@@ -322,6 +322,28 @@ class Plan:
         if self.config.source(model) == "scratch":
             yield self._fit(model, "base_training", sum(self._background), count)
 
+    def _training(
+        self, model: str, passes: Passes, settings: TrainingSettings, steps: int, losses: Losses
+    ) -> tuple[Work, dict[str, Parts]]:
+        """The work and the memory of a run that minimises the risk of its rows."""
+        shape = self.shape(model)
+        work = trained(
+            passes,
+            steps,
+            settings.batch_size,
+            settings.micro_batch_size,
+            settings.gradient_checkpointing,
+        )
+        moments = memory.training(
+            shape,
+            passes.precision,
+            self._batch(model, settings.micro_batch_size),
+            losses,
+            settings.gradient_checkpointing,
+            -(-settings.batch_size // settings.micro_batch_size),
+        )
+        return work + Work(host=steps * memory.fetched_by_update(shape, losses)), moments
+
     def _fit(self, model: str, stage: str, rows: int, count: int) -> Job:
         entry, shape = self.config.model(model), self.shape(model)
         if stage == "finetune":
@@ -331,29 +353,15 @@ class Plan:
         passes = self._passes(model)
         if settings.length_bucket:
             passes = replace(passes, padding=1.05)
-        work = trained(
-            passes,
-            steps,
-            settings.batch_size,
-            settings.micro_batch_size,
-            settings.gradient_checkpointing,
-        )
         one = 4 * shape.parameters
         losses = Losses(watched=False, offload=self._offload(model))
-        moved = steps * memory.fetched_by_update(shape, losses)
+        work, moments = self._training(model, passes, settings, steps, losses)
         return self._job(
             model,
             stage,
             count,
-            work + Work(disk=one, host=moved),
-            memory.training(
-                shape,
-                passes.precision,
-                self._batch(model, settings.micro_batch_size),
-                losses,
-                settings.gradient_checkpointing,
-                -(-settings.batch_size // settings.micro_batch_size),
-            ),
+            work + Work(disk=one),
+            moments,
             files=one,
             parked=memory.parked(shape, losses, trains=True, measures=False),
             state=3 * one,
@@ -504,25 +512,10 @@ class Plan:
         rows, at_once = self.raw["relearn"]["rows"], self.raw["evaluation"]["micro_batch_size"]
         steps, (forget, held_out) = settings.steps(rows), self._rows(split)
         losses = Losses(decay=settings.weight_decay > 0, offload=self._offload(model))
-        work = trained(
-            passes,
-            steps,
-            settings.batch_size,
-            settings.micro_batch_size,
-            settings.gradient_checkpointing,
-        )
-        work += Work(host=steps * memory.fetched_by_update(shape, losses))
+        work, moments = self._training(model, passes, settings, steps, losses)
         # The relearned rows, and the held-out ones, are looked at without other answers.
         look = recalled(passes, min(forget, self.sizes.forget[split] - rows), 0, at_once)
         look += passes.over(rows + held_out, at_once, FORWARD, by_length=True)
-        moments = memory.training(
-            shape,
-            passes.precision,
-            self._batch(model, settings.micro_batch_size),
-            losses,
-            settings.gradient_checkpointing,
-            -(-settings.batch_size // settings.micro_batch_size),
-        )
         seen = memory.scoring(shape, passes.precision, self._batch(model, at_once), losses)
         whole = work + look * (int(settings.epochs) + 1)
         return self._job(model, stage, count, whole, {**moments, **seen}, resources="relearn")
