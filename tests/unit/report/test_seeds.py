@@ -1,5 +1,7 @@
 """Runs are compared by the seeds that they share."""
 
+import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -39,3 +41,30 @@ def test_runs_are_told_apart_as_by_a_paired_test(shift, rng):
         assert seeds.told_apart(first, second) == expected
         assert seeds.told_apart(second, first) == expected
     assert not seeds.told_apart([1], [9]) and not seeds.told_apart([1, 2], [1, 2])
+
+
+def test_the_interval_over_seeds_is_students_and_stays_in_the_range(rng):
+    values = rng.uniform(0, 1, 4)
+    low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
+    half = seeds.half_width(values.std(ddof=1), 4)
+    assert (values.mean() - half, values.mean() + half) == pytest.approx((low, high))
+    assert np.isnan(seeds.half_width(0.0, 1)), "one seed has no spread"
+    table = pd.DataFrame({"a": [0.1, 0.2], "b": [0.3, np.nan]}, index=["x", "y"])
+    counts = pd.DataFrame({"a": [3, 2], "b": [2, 1]}, index=["x", "y"])
+    halves = seeds.half_width(table, counts)
+    assert halves.loc["y", "a"] == pytest.approx(seeds.half_width(0.2, 2))
+    assert np.isnan(halves.loc["y", "b"])
+    ends = seeds.within(pd.Series([-0.2, 0.3, np.nan]), (0, 1))
+    assert ends[:2].tolist() == [0, 0.3] and np.isnan(ends[2])
+
+
+def test_cutting_an_interval_at_the_range_costs_no_coverage(rng):
+    """Of the mean of a metric that is near its bound, over three seeds."""
+    draws = rng.beta(0.3, 6, (20000, 3))
+    truth = 0.3 / 6.3
+    half = seeds.half_width(draws.std(axis=1, ddof=1), np.full(len(draws), 3))
+    whole = np.stack([draws.mean(axis=1) - half, draws.mean(axis=1) + half])
+    cut = seeds.within(whole, (0, 1))
+    assert (whole[0] < 0).mean() > 0.3
+    covered = [(ends[0] <= truth) & (truth <= ends[1]) for ends in (whole, cut)]
+    assert (covered[0] == covered[1]).all()

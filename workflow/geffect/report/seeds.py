@@ -3,12 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import stats
 
 Run = TypeVar("Run", bound=Hashable)
+LEVEL = 0.95
+"""Of all intervals."""
+UNBOUNDED = (-math.inf, math.inf)
 
 
 def comparable(runs: Mapping[Run, Iterable[int]]) -> tuple[list[int], list[Run]]:
@@ -31,6 +34,26 @@ def comparable(runs: Mapping[Run, Iterable[int]]) -> tuple[list[int], list[Run]]
     return sorted(set.intersection(*(seeds[run] for run in chosen))), chosen
 
 
+def half_width(spread: Any, number: Any) -> Any:
+    """Half of Student's t interval of a mean over seeds, of numbers or of whole tables of them.
+
+    Args:
+        spread: sample standard deviation over seeds.
+        number: of seeds; where it is less than two, the result is missing.
+    """
+    degrees = np.where(np.greater(number, 1), np.subtract(number, 1), np.nan)
+    return spread / np.sqrt(number) * stats.t.ppf((1 + LEVEL) / 2, degrees)
+
+
+def within(end: Any, bounds: tuple[float, float]) -> Any:
+    """An end of an interval, cut at the range of its quantity.
+
+    A mean of numbers in a range lies in it, so what is cut off cannot hold it: the interval covers
+    the mean as often as before.
+    """
+    return np.clip(end, *bounds)
+
+
 def told_apart(first: Sequence[float], second: Sequence[float]) -> bool:
     """Whether the same seeds tell two runs apart: the 95% interval of the mean difference, by
     Student's t, lies on one side of zero. A single seed tells nothing apart.
@@ -42,8 +65,8 @@ def told_apart(first: Sequence[float], second: Sequence[float]) -> bool:
     count = len(differences)
     if count < 2:
         return False
-    spread = float(np.std(differences, ddof=1)) / math.sqrt(count)
-    return abs(float(differences.mean())) > float(stats.t.ppf(0.975, count - 1)) * spread
+    spread = float(np.std(differences, ddof=1))
+    return abs(float(differences.mean())) > float(half_width(spread, count))
 
 
 def said(seeds: Iterable[int]) -> str:

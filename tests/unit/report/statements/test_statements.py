@@ -17,6 +17,7 @@ from geffect.report.statements import (
     GEFFECT,
     HOLDS,
     OPEN,
+    SAME,
     VERDICTS,
     page,
 )
@@ -462,14 +463,43 @@ def test_a_sweep_counts_as_one_objective(by, grid):
 
 
 @pytest.mark.parametrize("by", [GEFFECT, CHANGE])
+def test_where_each_third_is_one_block_there_is_one_finding(by, grid):
+    """Two parts with the same numbers would be counted twice."""
+    made = grid().run("ga", shallow=0.5)
+    first, second = made.judged(2, by, "a"), made.judged(2, by, "b")
+    assert first["part_verdict"] == first["verdict"] == second["verdict"] == FAILS
+    assert (second["part_verdict"], second["interval"]) == (SAME, "none")
+    assert np.isnan(second["value"])
+    assert second["reason"] == "one block in each third: the same as a"
+    text = page.markdown(made.table(), "")
+    assert f"| 2 | {first['name']} | {FAILS} | {FAILS} |" in text, "not 0 of 2"
+    assert "2b, by" in text and "the same as a" in text
+    for verdict in VERDICTS:
+        assert statements.together([verdict, SAME]) == verdict
+    assert (
+        made.judged(
+            2,
+            by,
+            "b",
+            **{
+                n: f[f["component"].ne("layer.3")]
+                for n, f in made.tables().items()
+                if "component" in f
+            },
+        )["part_verdict"]
+        == OPEN
+    )
+
+
+@pytest.mark.parametrize("by", [GEFFECT, CHANGE])
 @pytest.mark.parametrize("part", ["a", "b"])
 def test_a_loss_that_stops_below_some_blocks_by_construction_says_nothing_of_layers(part, by, grid):
     """RMU has no gradient above its layer, so shallow comes first whatever the model is like."""
-    made = grid().run("ga", shallow=0.5).run("rmu_l2_c2", shallow=9, deep=0)
+    made = grid().run("ga", shallow=0.5, blocks=6).run("rmu_l2_c2", shallow=9, deep=0, blocks=6)
     row = made.judged(2, by, part)
     assert row["value"] == pytest.approx(0.5)
     assert "(rmu_l2_c2: the loss leaves some blocks as they are) 1" in row["reason"]
-    row = grid().run("rmu_l1_c2", shallow=9, deep=0).judged(2, by, part)
+    row = grid().run("rmu_l1_c2", shallow=9, deep=0, blocks=6).judged(2, by, part)
     assert row["part_verdict"] == OPEN and "leaves some blocks as they are" in row["reason"]
 
 
@@ -609,6 +639,50 @@ def test_spreads_over_seeds_and_instances_add_up_in_squares(grid, rng):
     instances = alone["value"] - alone["low"]  # shifting all weights changes no spread
     over_seeds = stats.t.ppf(0.975, 2) * stats.sem(falls[1:])
     assert both["value"] - both["low"] == pytest.approx(np.hypot(instances, over_seeds), rel=1e-6)
+
+
+def test_an_interval_ends_where_its_quantity_does(grid, rng):
+    """A cosine below −1 is none; one that is cut covers the mean as often."""
+    values = np.array([-1.0, -0.7, -1.0])
+    row = with_seeds(grid, values)
+    low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
+    assert low < -1 and row["low"] == -1 and row["high"] == pytest.approx(high)
+    made = grid()
+    for seed, rise in enumerate((0.01, 9, 20), start=1):  # nats have no bounds
+        made.run("wga", seed=seed, change=(rise, 0))
+    row = made.judged(6, CHANGE, "b")
+    assert row["low"] < 0 < row["value"] < row["high"]
+
+
+def test_measured_and_attributed_changes_have_their_names_and_their_difference(grid):
+    """Beside KL's attributed share, two numbers of one quantity would look like an error."""
+    made = grid().run("ga", change=(1.0, 0.5))
+    risk = made.tables()["risk"]
+    beyond = risk["component"].eq("total") & risk["dataset"].eq("retain")
+    risk.loc[beyond, "measured_change"] += 0.02
+    reason = made.judged(1, CHANGE, risk=risk)["reason"]
+    for said in (
+        "measured change of R_u 4;",
+        "attributed change of R_r 2;",
+        "measured change of R_r 2.08;",
+        "what bends between measured steps) 0.08",
+    ):
+        assert said in reason
+
+
+@pytest.mark.parametrize(("rise", "told"), [(0.099, False), (0.101, True)])
+def test_a_pair_is_compared_at_its_own_level_and_not_below_the_floor(rise, told, grid):
+    """Whatever the others reach: below the floor no harm has begun that could be compared."""
+    made = grid().run("npo", change=(rise / 4, 0)).run("ga", change=([0.05, 0.02, 0.02, 5], 1))
+    for name in ("wga", "tnpo", "po"):
+        made.run(name, change=(9, 9))
+    row = made.judged(3, CHANGE)
+    assert (row["part_verdict"] == HOLDS, row["part_verdict"] == OPEN) == (told, not told)
+    if told:
+        assert f"where R_u has risen by {rise:g}" in row["reason"]
+    else:
+        assert "no common rise of R_u of at least 0.1 nats" in row["reason"]
+        assert "npo 0.099" in row["reason"]
 
 
 def test_a_curve_that_bends_between_two_steps_is_read_with_an_error(grid):

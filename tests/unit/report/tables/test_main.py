@@ -187,12 +187,32 @@ def test_intervals_are_over_seeds_where_there_are_several_else_over_rows(rng):
     half = values.std(ddof=1) / 2 * 3.182446305  # Student's t, 3 degrees of freedom, 97.5%
     row = row_of(table, "ga")
     ends = [row["mu_low"], row["mu_high"]]
-    assert ends == pytest.approx([values.mean() - half, values.mean() + half])
+    assert ends == pytest.approx([max(values.mean() - half, 0), min(values.mean() + half, 1)])
     assert np.isfinite(row[["e_unlearn_low", "e_unlearn_high"]].astype(float)).all()
     row = row_of(table, "npo")
     assert [row["mu_low"], row["mu_high"]] == pytest.approx([row["mu"] - 0.1, row["mu"] + 0.2])
     assert np.isnan(row["e_unlearn_low"])
     assert np.isnan(row_of(table, "po")[["mu_low", "mu_high"]].astype(float)).all()
+
+
+def test_the_interval_of_a_metric_stays_between_0_and_1_and_that_of_a_change_does_not(rng):
+    cells = [name_cell("ga", seed=s) for s in range(3)]
+    metrics, effects, status = make_frames(cells, rng)
+    for name in main.MAIN_COLUMNS.values():
+        of = metrics["metric"].eq(name[0]) & metrics["dataset"].eq(name[1])
+        metrics.loc[of, "value"] = [0.0, 0.9, 1.0]
+    risk = pd.DataFrame(
+        [
+            {**cell, "term": "objective", "dataset": dataset, "component": "total"}
+            | {"measured_change": change}
+            for cell, change in zip(cells, (0.0, 0.9, 9.0), strict=True)
+            for dataset in ("unlearn", "retain")
+        ]
+    )
+    row = row_of(main.main_table(metrics, effects, status, risk), "ga")
+    for name in main.MAIN_COLUMNS:
+        assert (row[f"{name}_low"], row[f"{name}_high"]) == (0, 1)
+    assert row["change_retain_low"] < 0 and row["change_retain_high"] > 9
 
 
 def test_a_single_healthy_seed_has_the_interval_of_its_rows(rng):

@@ -35,7 +35,7 @@ def more_cosine(runs: Runs, one: str, other: str, dataset: str) -> Mapping[int, 
 
 
 def harm_per_nat(runs: Runs, objective: str, seed: int) -> Value:
-    """An objective's rise of R_r, for each nat by which R_u rose, over its whole run.
+    """An objective's attributed rise of R_r, for each nat by which R_u rose, over its whole run.
 
     Raises:
         CannotTell: R_u did not rise.
@@ -46,7 +46,17 @@ def harm_per_nat(runs: Runs, objective: str, seed: int) -> Value:
         raise CannotTell(
             f"{objective} did not forget: R_u changed by {forgotten:+.2g} nats (less than {RISE})"
         )
-    return Value(harm / forgotten, facts={"nats on D_u": forgotten, "on D_r": harm})
+    measured = float(runs.curve(objective, NO_REGULARIZER, seed, None).retain[-1])
+    return Value(
+        harm / forgotten,
+        facts={
+            "measured change of R_u": forgotten,
+            "attributed change of R_r": harm,
+            "measured change of R_r": measured,
+            "residual (measured less attributed: what bends between measured steps)": measured
+            - harm,
+        },
+    )
 
 
 def common_rise(curves: Mapping[str, Curve]) -> float:
@@ -68,8 +78,8 @@ def common_rise(curves: Mapping[str, Curve]) -> float:
 def saved_per_nat(runs: Runs, one: str, other: str) -> Mapping[int, Value]:
     """How much less one objective harms than another at an equal rise of R_u, by seed.
 
-    The difference of both changes of R_r, where R_u has risen by as much as both runs reach,
-    divided by that rise.
+    The difference of both attributed changes of R_r, where R_u has risen by as much as both runs
+    of a seed reach, divided by that rise.
     """
     result = {}
     for seed in runs.seeds((one, NO_REGULARIZER), (other, NO_REGULARIZER)):
@@ -78,7 +88,7 @@ def saved_per_nat(runs: Runs, one: str, other: str) -> Mapping[int, Value]:
         harms = {name: curve.harm_at(rise) for name, curve in curves.items()}
         saved = (harms[other][0] - harms[one][0]) / rise
         error = (harms[other][1] + harms[one][1]) / rise
-        shown = {f"{name} raises R_r by": harm for name, (harm, _) in harms.items()}
+        shown = {f"attributed change of R_r in {name}": harm for name, (harm, _) in harms.items()}
         shown["uncertain between measured steps by"] = error
         result[seed] = Value(saved, None, {"where R_u has risen by": rise, **shown}, error)
     return result

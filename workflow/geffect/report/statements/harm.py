@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from geffect.names import NO_REGULARIZER, RETAIN
 from geffect.report.statements.comparisons import harm_per_nat, mean_cosines
 from geffect.report.statements.runs import Runs
-from geffect.report.statements.verdict import CHANGE, GEFFECT, Claim, Value
+from geffect.report.statements.verdict import CHANGE, COSINE, GEFFECT, Claim, Value
 
 NAME = "Unlearning harms retention"
 
@@ -18,7 +18,7 @@ def by_geffect(runs: Runs) -> Mapping[int, Value]:
 
 
 def by_change(runs: Runs) -> Mapping[int, Value]:
-    """Nats by which GA raised R_r for each nat by which R_u rose."""
+    """Nats of attributed change of R_r in GA for each nat by which R_u rose."""
     name = runs.variant("ga")
     return {seed: harm_per_nat(runs, name, seed) for seed in runs.seeds((name, NO_REGULARIZER))}
 
@@ -34,6 +34,7 @@ CLAIMS = (
             threshold=-0.1,
             margin=0.05,
             above=False,
+            bounds=COSINE,
         ),
         by_geffect,
     ),
@@ -43,8 +44,8 @@ CLAIMS = (
             "",
             CHANGE,
             "GA raises R_r along with R_u",
-            "change of R_r over GA's run, attributed to the objective, for each nat by which R_u "
-            "rose",
+            "attributed change of R_r over GA's run (term objective), for each nat by which R_u "
+            "rose, as measured",
             threshold=0.1,
             margin=0.05,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -11,7 +12,14 @@ from geffect.names import EFFECT_DATASETS, NO_REGULARIZER, THIRDS
 from geffect.report import blocks
 from geffect.report.statements.comparisons import median_over
 from geffect.report.statements.runs import Runs
-from geffect.report.statements.verdict import CHANGE, GEFFECT, CannotTell, Claim, Value
+from geffect.report.statements.verdict import (
+    CHANGE,
+    GEFFECT,
+    CannotTell,
+    Claim,
+    SameFinding,
+    Value,
+)
 
 NAME = "Unlearning affects the bottom layers more"
 BOTTOM, *OTHERS = THIRDS
@@ -40,10 +48,13 @@ def by_block(sizes: pd.Series) -> pd.Series:
 
     Raises:
         CannotTell: there are no rows of single blocks.
+        SameFinding: every third is one block.
     """
     members = blocks.by_third(sizes.index)
     if not all(members.values()):
         raise CannotTell("the tables have no rows of single blocks")
+    if all(len(names) == 1 for names in members.values()):
+        raise SameFinding("one block in each third: the same as a")
     return pd.Series({third: sizes[names].mean() for third, names in members.items()})
 
 
@@ -102,7 +113,7 @@ def _claims(
 ) -> tuple:
     whats = (
         (GEFFECT, effects, "sum over the run of |e|"),
-        (CHANGE, changes, "sum over the run of |change of risk attributed to the component|"),
+        (CHANGE, changes, "sum over the run of |attributed change of risk by the component|"),
     )
     return tuple(
         (
@@ -116,6 +127,7 @@ def _claims(
                 "regularizer) that reach all blocks",
                 threshold=1,
                 margin=0.1,
+                bounds=(0, math.inf),
             ),
             lambda runs, sizes=sizes: _ratios(runs, sizes, grouped),
         )

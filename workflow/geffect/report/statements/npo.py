@@ -10,7 +10,15 @@ from scipy import stats
 from geffect.names import NO_REGULARIZER, RETAIN
 from geffect.report.statements.comparisons import common_rise, more_cosine, saved_per_nat
 from geffect.report.statements.runs import Runs
-from geffect.report.statements.verdict import CHANGE, GEFFECT, CannotTell, Claim, Value
+from geffect.report.statements.verdict import (
+    CHANGE,
+    COSINE,
+    DIFFERENCE,
+    GEFFECT,
+    CannotTell,
+    Claim,
+    Value,
+)
 
 NAMES = {
     3: "NPO harms retention less than GA",
@@ -110,6 +118,7 @@ CLAIMS = (
             "mean over the run of NPO's cosine of e_r, less that of GA; each along its own run",
             threshold=0,
             margin=0.05,
+            bounds=DIFFERENCE,
         ),
         gentler_by_geffect,
     ),
@@ -119,8 +128,8 @@ CLAIMS = (
             "",
             CHANGE,
             "at an equal rise of R_u, NPO has raised R_r less than GA",
-            "change of R_r attributed to GA less that of NPO, where R_u has risen by as much as "
-            "both runs reach, divided by that rise",
+            "attributed change of R_r in GA less that in NPO, where R_u has risen by as much as "
+            "both runs reach (as measured, seed by seed), divided by that rise",
             threshold=0,
             margin=0.05,
         ),
@@ -136,6 +145,7 @@ CLAIMS = (
             threshold=0,
             margin=0.05,
             above=False,
+            bounds=DIFFERENCE,
         ),
         weight_falls,
     ),
@@ -145,8 +155,8 @@ CLAIMS = (
             "",
             CHANGE,
             "NPO does more of its forgetting early than GA does",
-            "share of the rise of R_u in the second half of the run (halves by learning rate "
-            "spent), NPO's less GA's",
+            "share of the measured rise of R_u in the second half of the run (halves by learning "
+            "rate spent), NPO's less GA's",
             threshold=0,
             margin=0.1,
             above=False,
@@ -158,11 +168,13 @@ CLAIMS = (
             5,
             "",
             GEFFECT,
-            "larger w_s go to instances with a larger (less negative) PG-effect on D_r",
+            "larger w_s go to instances with a larger (less negative) PG-effect on D_r, which "
+            "harm retention less when they alone are unlearned",
             "Spearman's rank correlation of w_s with ∇R(D_r)·∇log p(s) over D_u, the mean over the "
             "measured steps at which weights differ",
             threshold=0,
             margin=0.1,
+            bounds=COSINE,
         ),
         weight_follows_damage,
     ),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from geffect.report.statements.verdict import ALL_SPLITS, CHANGE, GEFFECT, counted, number
 
-HEADING = {GEFFECT: "by G-effects", CHANGE: "by the attributed change of risk"}
+HEADING = {GEFFECT: "by G-effects", CHANGE: "by the change of risk"}
 
 
 def measured(row: pd.Series) -> str:
@@ -38,7 +38,7 @@ def markdown(table: pd.DataFrame, caption: str) -> str:
     lines = [caption, ""]
     for (model, split), rows in table.groupby(["model", "split"], sort=False):
         lines += [f"## {model}, {split if split != ALL_SPLITS else 'all splits'}", ""]
-        lines += ["| | statement | by G-effects | by the attributed change of risk |"]
+        lines += [f"| | statement | {HEADING[GEFFECT]} | {HEADING[CHANGE]} |"]
         lines += ["|--:|---|---|---|"]
         for statement, of in rows.groupby("statement"):
             verdicts = [_verdict(of[of["by"].eq(by)]) for by in (GEFFECT, CHANGE)]

@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 from geffect.names import EFFECT_DATASETS, NO_REGULARIZER, OBJECTIVE, RETAIN, UNLEARN
 from geffect.report.statements.comparisons import mean_cosines
 from geffect.report.statements.runs import RISE, Runs
-from geffect.report.statements.verdict import CHANGE, GEFFECT, CannotTell, Claim, Value
+from geffect.report.statements.verdict import (
+    CHANGE,
+    COSINE,
+    DIFFERENCE,
+    GEFFECT,
+    CannotTell,
+    Claim,
+    Value,
+)
 
 NAME = "PO forgets in its early steps only; RMU is sensitive to l and c"
 EARLY, LATE = (0, 0.5), (0.5, 1)
@@ -126,6 +134,7 @@ def _sensitive(part: str, parameter: str) -> tuple[tuple[Claim, Quantity], ...]:
                 f"greatest less least mean cosine of e_u or of e_r {among}",
                 threshold=0.1,
                 margin=0.05,
+                bounds=DIFFERENCE,
             ),
             _cosines_over(parameter),
         ),
@@ -135,8 +144,8 @@ def _sensitive(part: str, parameter: str) -> tuple[tuple[Claim, Quantity], ...]:
                 part,
                 CHANGE,
                 f"what RMU does to the risks depends on {symbol}",
-                "greatest less least change of R_u (measured) or of R_r (attributed) over the run, "
-                f"relative to the greatest, {among}",
+                "greatest less least measured change of R_u, or attributed change of R_r, over the "
+                f"run, relative to the greatest, {among}",
                 threshold=0.5,
                 margin=0.1,
             ),
@@ -156,6 +165,7 @@ CLAIMS = (
             threshold=0,
             margin=0.05,
             above=False,
+            bounds=COSINE,
         ),
         _cosine_of_po(EARLY),
     ),
@@ -180,6 +190,7 @@ CLAIMS = (
             "mean of PO's cosine of e_u over the second half of the run (by learning rate spent)",
             threshold=-0.1,
             margin=0.05,
+            bounds=COSINE,
         ),
         _cosine_of_po(LATE),
     ),
@@ -189,8 +200,8 @@ CLAIMS = (
             "b",
             CHANGE,
             "PO raises R_u little later, or lowers it again",
-            "rise of R_u in the second half of PO's run over that in the first (halves by learning "
-            "rate spent); negative: it relearns",
+            "measured rise of R_u in the second half of PO's run over that in the first (halves by "
+            "learning rate spent); negative: it relearns",
             threshold=0.5,
             margin=0.1,
             above=False,

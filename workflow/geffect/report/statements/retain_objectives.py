@@ -16,7 +16,15 @@ from geffect.names import (
 )
 from geffect.report.statements.comparisons import common_rise, median_over
 from geffect.report.statements.runs import RISE, Runs
-from geffect.report.statements.verdict import CHANGE, GEFFECT, CannotTell, Claim, Value
+from geffect.report.statements.verdict import (
+    CHANGE,
+    COSINE,
+    DIFFERENCE,
+    GEFFECT,
+    CannotTell,
+    Claim,
+    Value,
+)
 
 NAME = "Retain objectives raise e_r and cost little removal; KL is the best of the three"
 ALL, BEST = ("nll", "kl", "rr"), "kl"
@@ -150,9 +158,10 @@ CLAIMS = (
             GEFFECT,
             "the retain objective's own e_r is positive",
             "mean over the run of the retain objective's cosine of e_r, the median over runs with "
-            "one and probes",
+            "one, and over probes (retain objectives measured along a run without a part in it)",
             threshold=0,
             margin=0.05,
+            bounds=COSINE,
         ),
         _cosine(RETAIN),
     ),
@@ -162,8 +171,8 @@ CLAIMS = (
             "a",
             CHANGE,
             "the retain objective undoes harm",
-            "share of the objective's rise of R_r that the retain objective took back, by "
-            "attribution over the run, the median over runs with one",
+            "share of the rise of R_r attributed to the objective that the change attributed to "
+            "the retain objective took back, over the run; the median over runs with one",
             threshold=0.1,
             margin=0.05,
         ),
@@ -176,10 +185,11 @@ CLAIMS = (
             GEFFECT,
             "the retain objective hardly works against removal",
             "mean over the run of the retain objective's cosine of e_u, the median over runs with "
-            "one and probes",
+            "one, and over probes",
             threshold=0.1,
             margin=0.05,
             above=False,
+            bounds=COSINE,
         ),
         _cosine(UNLEARN),
     ),
@@ -189,8 +199,8 @@ CLAIMS = (
             "b",
             CHANGE,
             "the retain objective costs little removal",
-            "share of the objective's rise of R_u that the retain objective took back, by "
-            "attribution over the run, the median over runs with one",
+            "share of the rise of R_u attributed to the objective that the change attributed to "
+            "the retain objective took back, over the run; the median over runs with one",
             threshold=0.1,
             margin=0.05,
             above=False,
@@ -207,6 +217,7 @@ CLAIMS = (
             "mean over objectives that all three are there for",
             threshold=0,
             margin=0.05,
+            bounds=DIFFERENCE,
         ),
         _kl_by_geffect,
     ),
@@ -216,7 +227,7 @@ CLAIMS = (
             "c",
             CHANGE,
             "at an equal rise of R_u, R_r has risen less with KL than with NLL or RR",
-            "lesser change of R_r with NLL or RR less that with KL (measured), where R_u has risen "
+            "lesser measured change of R_r with NLL or RR less that with KL, where R_u has risen "
             "by as much as all three runs reach, divided by that rise; the mean over objectives",
             threshold=0,
             margin=0.05,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
+
+from geffect.report import seeds
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 VERDICTS = (HOLDS, FAILS, OPEN)
@@ -15,13 +16,21 @@ GEFFECT, CHANGE = "geffect", "change"
 BY = (GEFFECT, CHANGE)
 """How a claim is judged: by G-effects (mostly cosines), or by what the runs did to the risks."""
 
-LEVEL = 0.95
+SAME = "not counted"
+"""In place of a verdict: the part is another part's finding."""
+LEVEL = seeds.LEVEL
+COSINE, DIFFERENCE = (-1.0, 1.0), (-2.0, 2.0)
+"""The ranges of cosines and correlations, and of differences of two."""
 ALL_SPLITS = "all"
 """In the column `split`: the rows on what is said of all splits."""
 
 
 class CannotTell(Exception):
     """A claim cannot be judged; its text is the reason, for a reader."""
+
+
+class SameFinding(Exception):
+    """A part of a statement says in this run what another part says; its text names that one."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ class Claim:
         threshold: the quantity that the claim is compared with.
         margin: without an interval, how far from `threshold` a value must lie to count.
         above: whether the claim is that the quantity is above the threshold, or below it.
+        bounds: the least and the greatest value that the quantity can have.
     """
 
     statement: int
@@ -47,6 +57,7 @@ class Claim:
     threshold: float
     margin: float
     above: bool = True
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def rule(self) -> str:
@@ -79,7 +90,7 @@ class Judged:
         value, low, high: the quantity (mean over seeds) and its 95% interval; NaN if there is none.
         interval: what the interval is over: "instances", "seeds", "seeds and instances", or "".
         seeds: how many seeds entered.
-        verdict: one of `VERDICTS`.
+        verdict: one of `VERDICTS`, or SAME.
         reason: why, in words.
     """
 
@@ -98,8 +109,10 @@ def number(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3g}".replace("-", "−")
 
 
-def interval(values: Sequence[Value]) -> tuple[float, float, str]:
-    """The 95% interval of the mean over seeds, and what it is over.
+def interval(
+    values: Sequence[Value], bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> tuple[float, float, str]:
+    """The 95% interval of the mean over seeds within its bounds, and what it is over.
 
     The error of reading a curve between measured steps is added to either, in squares.
     Over seeds by Student's t (a bootstrap of three numbers covers about 75%, not 95%), over
@@ -110,8 +123,8 @@ def interval(values: Sequence[Value]) -> tuple[float, float, str]:
     below = above = 0.0
     over = []
     if len(values) > 1:
-        spread = float(np.std([v.value for v in values], ddof=1)) / math.sqrt(len(values))
-        below = above = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * spread
+        spread = float(np.std([v.value for v in values], ddof=1))
+        below = above = float(seeds.half_width(spread, len(values)))
         over.append("seeds")
     resampled = [v.resampled for v in values if v.resampled is not None]
     if len(resampled) == len(values):
@@ -123,7 +136,9 @@ def interval(values: Sequence[Value]) -> tuple[float, float, str]:
     if not over:
         return math.nan, math.nan, ""
     error = _error(values)
-    return mean - math.hypot(below, error), mean + math.hypot(above, error), " and ".join(over)
+    ends = mean - math.hypot(below, error), mean + math.hypot(above, error)
+    low, high = (float(seeds.within(end, bounds)) for end in ends)
+    return low, high, " and ".join(over)
 
 
 def _error(values: Sequence[Value]) -> float:
@@ -140,7 +155,7 @@ def judge(claim: Claim, values: Callable[[], Mapping[int, Value]]) -> Judged:
     from the threshold than the claim's margin.
 
     Args:
-        values: computes the quantity, seed -> value; may raise CannotTell.
+        values: computes the quantity, seed -> value; may raise CannotTell or SameFinding.
     """
     try:
         found = values()
@@ -148,9 +163,11 @@ def judge(claim: Claim, values: Callable[[], Mapping[int, Value]]) -> Judged:
             raise CannotTell("no seed has all the runs that this needs")
     except CannotTell as error:
         return Judged(claim, math.nan, math.nan, math.nan, "", 0, OPEN, str(error))
+    except SameFinding as error:
+        return Judged(claim, math.nan, math.nan, math.nan, "", 0, SAME, str(error))
     given = list(found.values())
     mean = math.fsum(v.value for v in given) / len(given)
-    low, high, over = interval(given)
+    low, high, over = interval(given, claim.bounds)
     verdict, why = _verdict(claim, mean, low, high, _error(given))
     if len(given) == 1 and verdict != OPEN:
         why += " (one seed: others may differ)"
@@ -198,7 +215,11 @@ def _facts(values: Sequence[Value]) -> list[str]:
 
 
 def together(verdicts: Sequence[str]) -> str:
-    """The verdict on a statement from those on its parts: it holds where all of them do."""
+    """The verdict on a statement from those on its parts: it holds where all of them do.
+
+    Parts that are another part's finding do not count.
+    """
+    verdicts = [verdict for verdict in verdicts if verdict != SAME]
     if FAILS in verdicts:
         return FAILS
     return HOLDS if verdicts and set(verdicts) == {HOLDS} else OPEN
@@ -206,6 +227,7 @@ def together(verdicts: Sequence[str]) -> str:
 
 def counted(verdicts: Sequence[str]) -> str:
     """The verdict on a statement, for readers: of several parts, how many of them hold."""
+    verdicts = [verdict for verdict in verdicts if verdict != SAME]
     if len(verdicts) < 2 or set(verdicts) == {OPEN}:
         return together(verdicts)
     said = f"{list(verdicts).count(HOLDS)} of {len(verdicts)} hold"

@@ -12,7 +12,14 @@ from geffect.report.statements.comparisons import (
     saved_per_nat,
 )
 from geffect.report.statements.runs import Runs
-from geffect.report.statements.verdict import CHANGE, GEFFECT, Claim, Value
+from geffect.report.statements.verdict import (
+    CHANGE,
+    COSINE,
+    DIFFERENCE,
+    GEFFECT,
+    Claim,
+    Value,
+)
 
 NAME = "WGA keeps e_r near zero while it forgets; TNPO is better than NPO"
 Quantity = Callable[[Runs], Mapping[int, Value]]
@@ -55,6 +62,7 @@ def _better(part: str, one: str, other: str) -> tuple[tuple[Claim, Quantity], ..
                 "own run",
                 threshold=0,
                 margin=0.05,
+                bounds=DIFFERENCE,
             ),
             _cosine_above(one.lower(), other.lower()),
         ),
@@ -64,8 +72,8 @@ def _better(part: str, one: str, other: str) -> tuple[tuple[Claim, Quantity], ..
                 part,
                 CHANGE,
                 f"at an equal rise of R_u, {one} has raised R_r less than {other}",
-                f"change of R_r attributed to {other} less that of {one}, where R_u has risen by "
-                "as much as both runs reach, divided by that rise",
+                f"attributed change of R_r in {other} less that in {one}, where R_u has risen by "
+                "as much as both runs reach (as measured, seed by seed), divided by that rise",
                 threshold=0,
                 margin=0.05,
             ),
@@ -84,6 +92,7 @@ CLAIMS = (
             "mean over the run of WGA's cosine of e_r",
             threshold=-0.1,
             margin=0.05,
+            bounds=COSINE,
         ),
         _cosine_of_wga(RETAIN),
     ),
@@ -93,8 +102,8 @@ CLAIMS = (
             "a",
             CHANGE,
             "WGA raises R_r little",
-            "change of R_r over WGA's run, attributed to the objective, for each nat by which R_u "
-            "rose",
+            "attributed change of R_r over WGA's run (term objective), for each nat by which R_u "
+            "rose, as measured",
             threshold=0.1,
             margin=0.05,
             above=False,
@@ -111,6 +120,7 @@ CLAIMS = (
             threshold=-0.1,
             margin=0.05,
             above=False,
+            bounds=COSINE,
         ),
         _cosine_of_wga(UNLEARN),
     ),

@@ -8,9 +8,10 @@ from geffect.report.tables import main
 
 TITLE = "95% intervals"
 CAPTION = (
-    "95% intervals of the main table: over seeds (Student's t) where there are several, else over "
-    "evaluated rows (bootstrap). The latter do not cover what another seed would change, so they "
-    "are too narrow for comparing objectives."
+    "95% intervals of the main table: over seeds (Student's t, cut at the range of a metric, 0 to "
+    "1) where there are several, else over evaluated rows (bootstrap). Intervals over rows do not "
+    "cover what another seed would change, so they are too narrow for comparing objectives. Seeds "
+    "that agree exactly have an interval of no width, which does not prove that others would agree."
 )
 CATEGORY = "Results"
 READS = ["metrics", "geffect", "risk", "training"]

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from geffect.names import CELL, COMBINED, OBJECTIVE, TOTAL
+from geffect.report import seeds
 from geffect.report.cells import ROW, STATUSES, checked, in_order, refuse_duplicates, wide
 from geffect.report.results import Results
 from geffect.report.tables.geffect import cumulated
@@ -37,6 +37,8 @@ MAIN_COLUMNS = {
 EFFECTS = {"e_unlearn": "unlearn", "e_retain": "retain"}
 CHANGES = {"change_unlearn": "unlearn", "change_retain": "retain"}
 VALUES = [*MAIN_COLUMNS, *EFFECTS, *CHANGES]
+BOUNDS = dict.fromkeys(MAIN_COLUMNS, (0.0, 1.0))
+"""The range of every metric; effects and changes of risk have none."""
 
 COLUMNS = {
     "es_exact_retain": Column("ES exact retain ↑", "fixed"),
@@ -134,8 +136,9 @@ def main_table(
 def intervals(
     cells: pd.DataFrame, means: pd.DataFrame, spread: pd.DataFrame, number: pd.DataFrame
 ) -> pd.DataFrame:
-    """The ends of the 95% intervals: of Student's t over seeds where there are several, else those
-    of the bootstrap over rows, which the evaluation of a single seed comes with.
+    """The ends of the 95% intervals: of Student's t over seeds where there are several, cut at the
+    range of the metric (`seeds.within`), else those of the bootstrap over rows, which the
+    evaluation of a single seed comes with.
 
     Args:
         cells: a row per cell: ROW, the columns `VALUES`, and `_low` and `_high` of those that have
@@ -146,12 +149,13 @@ def intervals(
         By ROW, `_low` and `_high` of each of `VALUES`; missing where there is neither.
     """
     several = number.ge(2)
-    half = spread / np.sqrt(number) * student.ppf(0.975, (number - 1).where(several))
+    half = seeds.half_width(spread, number)
     found = {}
     for name in VALUES:
         for end, sign in (("low", -1), ("high", 1)):
             column = f"{name}_{end}"
-            ends = (means[name] + sign * half[name]).where(several[name])
+            bounds = BOUNDS.get(name, seeds.UNBOUNDED)
+            ends = seeds.within(means[name] + sign * half[name], bounds).where(several[name])
             if column in cells:
                 of_seed = cells[column].where(cells[name].notna())
                 own = of_seed.groupby([cells[key] for key in ROW], sort=False, dropna=False).max()
