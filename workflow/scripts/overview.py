@@ -52,10 +52,11 @@ def main(inputs, output, params, wildcards, log, config):
                 {v: {"name": n} for v, n in params.variants[number].items()}
             )
             base = [registry.stands_for(*family) for family in families.items()]
-            tables_here = whole.at(*place, base)
+            made = [(c, r) for c, r in records if (c["model"], c["split"]) == place]
+            tag = answers.answer_tag([record for _, record in made])
+            tables_here = whole.at(*place, base, tag)
             groups[place] = answers.groups(tables_here)
             finished = groups[place][-1].seeds
-            made = [(c, r) for c, r in records if (c["model"], c["split"]) == place]
             setups[place] = setup.described(
                 made,
                 setup.model_facts(inputs.originals[number]),

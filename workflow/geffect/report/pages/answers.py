@@ -27,16 +27,19 @@ from geffect.names import (
     UNLEARN,
 )
 from geffect.report import blocks, seeds
-from geffect.report.statements.runs import Curve
+from geffect.report.statements.runs import RISE, Curve
 from geffect.report.statements.verdict import CannotTell, number
 
 RUN = ["objective", "regularizer"]
-NOTICEABLE = 0.1
+NOTICEABLE = RISE
 """Nats per token: a smaller change of a risk is not spoken of."""
+NOT_REACHED, TOO_EARLY, UNKNOWN = "not reached", "passed too early", "not measured"
+"""Why a run has no number at an equal rise of R_u."""
 STRENGTHS = {"es_unlearn": ("es_exact", UNLEARN), "es_retain": ("es_exact", RETAIN)}
 MATCHED = STRENGTHS | {"mu": ("mu", "all")}
-NUMBERS = ["change_unlearn", "es_unlearn", "change_retain", "es_retain", "at_equal"]
-COLUMNS = [*RUN, "status", "seeds", *NUMBERS, "most", "share", "reaches", "from_step"]
+NUMBERS = ["change_unlearn", "es_unlearn", "change_retain", "es_retain", "at_equal", "rise"]
+LAYERS = ["attributed_retain", "most", "share", "reaches"]
+COLUMNS = [*RUN, "status", "seeds", *NUMBERS, "why", *LAYERS, "from_step"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class Tables:
         matched: `matched.parquet` of all cells, with their keys; None where it was not asked for.
         shares: tables/matched_trace.csv.
         es_retain: the share of ES on D_r at which retention is matched.
+        tag: the template's own words that stand before every answer and are part of the loss; ""
+            where there are none.
     """
 
     main: pd.DataFrame
@@ -64,9 +69,10 @@ class Tables:
     matched: pd.DataFrame | None = None
     shares: pd.DataFrame | None = None
     es_retain: float = math.nan
+    tag: str = ""
 
-    def at(self, model: str, split: str, base: Sequence[str]) -> Tables:
-        """The rows of one (model, split)."""
+    def at(self, model: str, split: str, base: Sequence[str], tag: str = "") -> Tables:
+        """The rows of one (model, split), and what is known of it besides."""
 
         def here(frame: pd.DataFrame | None) -> pd.DataFrame | None:
             if frame is None or frame.empty:
@@ -75,7 +81,7 @@ class Tables:
 
         names = ("main", "metrics", "geffect", "risk", "tokens", "matched", "shares")
         frames: dict[str, Any] = {name: here(getattr(self, name)) for name in names}
-        return Tables(**frames, base=base, es_retain=self.es_retain)
+        return Tables(**frames, base=base, es_retain=self.es_retain, tag=tag)
 
 
 @dataclass(frozen=True)
@@ -84,16 +90,19 @@ class Group:
 
     Attributes:
         seeds: by which they are compared.
-        rise: nats by which R_u has risen where `at_equal` of `rows` is read; NaN without one.
-        rows: COLUMNS: `seeds` with which the run finished; changes of risk over the run (nats) and
-            extraction strength after it, means over the group's seeds; `at_equal`, the change of
-            R_r where R_u has risen by `rise`; `most`, the block (or embed, lm) that R_r rose most
-            through, with its `share` of the rise; `reaches`, the blocks that the objective moves
-            where it leaves others as they are by construction; `from_step`, the first measured
-            step at which R_r has risen by NOTICEABLE nats. What cannot be said is missing, or an
-            empty text.
-        thirds: (objective, regularizer) -> component -> share of the rise of R_r, of those in
-            which R_r rose noticeably.
+        rise: nats by which R_u has risen where `at_equal` of `rows` is read (`_common_rise`); NaN
+            without such a level.
+        rows: COLUMNS: `seeds` with which the run finished; measured changes of risk over the run
+            (nats) and extraction strength after it, means over the group's seeds; `at_equal`, the
+            measured change of R_r where R_u has risen by the group's `rise`, or else `why` there is
+            none (NOT_REACHED, TOO_EARLY, UNKNOWN); `rise`, the greatest rise of R_u that all seeds
+            reach; `attributed_retain`, the attributed change of R_r, of all terms (nats); `most`,
+            the block (or embed, lm) that it rose most through, with its `share`; `reaches`, the
+            blocks that the objective moves where it leaves others as they are by construction;
+            `from_step`, the first measured step at which R_r has risen by NOTICEABLE nats. What
+            cannot be said is missing, or an empty text.
+        thirds: (objective, regularizer) -> component -> share of the attributed change of R_r, of
+            those in which it is a noticeable rise.
         blocks: third -> number of its blocks.
         tokens: (objective, regularizer) -> the texts that damage retention most.
         steps: (objective, regularizer) -> the first and last step that `tokens` are the mean of.
@@ -102,6 +111,7 @@ class Group:
         as_little: the runs of `matched` whose ES on D_u seeds do not tell apart from the least.
         references: `objective` and the metrics MATCHED, of the original and the retain model.
         as_harmless: the objectives whose `at_equal` seeds do not tell apart from the least.
+        tag: as of `Tables`.
     """
 
     seeds: list[int]
@@ -116,6 +126,7 @@ class Group:
     es_retain: float = math.nan
     references: pd.DataFrame = field(default_factory=pd.DataFrame)
     as_harmless: Sequence[str] = ()
+    tag: str = ""
 
 
 def groups(tables: Tables) -> list[Group]:
@@ -141,18 +152,22 @@ def _group(tables: Tables, main: pd.DataFrame) -> Group:
     for run in runs:
         row: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan)
         row |= dict(zip(RUN, run, strict=True)) | {"status": status[run], "seeds": done[run]}
-        row |= {"most": "", "reaches": ""}
+        row |= {"most": "", "reaches": "", "why": UNKNOWN}
         if run in compared:
             mine = _of(strengths, run)
             row |= mine[mine["seed"].isin(common)][list(STRENGTHS)].mean().to_dict()
-            harms = _at(curves[run], rise)
-            row |= _ends(curves[run]) | {"at_equal": float(np.mean(harms)) if harms else math.nan}
+            harms, why = _at(curves[run], rise)
+            row |= _ends(curves[run]) | {"why": why}
+            if harms:
+                row["at_equal"] = float(np.mean(harms))
             if harms and run[1] == NO_REGULARIZER:
                 at_equal[run[0]] = harms
             own = _of(risk, run)
             row |= {"from_step": _from_step(own), "reaches": _reaches(tables.geffect, run)}
-            shares = _shares(own)
-            if shares is not None:
+            parts = _attributed(own)
+            row["attributed_retain"] = parts.reindex(COMPONENTS).sum(min_count=1)
+            if row["attributed_retain"] >= NOTICEABLE:
+                shares = parts / row["attributed_retain"]
                 single = shares[["embed", *blocks.in_order(shares.index), "lm"]]
                 thirds[run] = shares[list(COMPONENTS)]
                 row |= {"most": single.idxmax(), "share": float(single.max())}
@@ -171,6 +186,7 @@ def _group(tables: Tables, main: pd.DataFrame) -> Group:
         tables.es_retain,
         _references(tables.main),
         _alike(at_equal),
+        tables.tag,
     )
 
 
@@ -215,24 +231,40 @@ def _ends(curves: Sequence[Curve]) -> dict[str, float]:
     return {
         "change_unlearn": float(np.mean([curve.unlearn[-1] for curve in curves])),
         "change_retain": float(np.mean([curve.retain[-1] for curve in curves])),
+        "rise": _rise(curves),
     }
 
 
 def _common_rise(runs: Sequence[Sequence[Curve]]) -> float:
-    """The greatest rise of R_u that all runs reach, but for those that hardly forget."""
-    reached = [min(curve.rise for curve in curves) for curves in runs if curves]
-    reached = [rise for rise in reached if rise >= NOTICEABLE]
-    return min(reached) if len(reached) > 1 else math.nan
+    """The deepest rise of R_u at which at least half of the runs, and at least two, can be read
+    with all their seeds; those that hardly forget (less than NOTICEABLE) do not count.
+
+    The least rise of all would be that of a single laggard, at which no other has done harm yet.
+    """
+    forget = [curves for curves in runs if curves and _rise(curves) >= NOTICEABLE]
+    needed = max(math.ceil(len(forget) / 2), 2)
+    levels = sorted(map(_rise, forget), reverse=True)
+    found = (
+        level for level in levels if sum(not _at(curves, level)[1] for curves in forget) >= needed
+    )
+    return next(found, math.nan)
 
 
-def _at(curves: Sequence[Curve], rise: float) -> list[float]:
-    """The change of R_r at a rise of R_u, seed by seed; nothing where a seed has none."""
-    if math.isnan(rise) or not curves or min(curve.rise for curve in curves) < rise:
-        return []
+def _rise(curves: Sequence[Curve]) -> float:
+    """The greatest rise of R_u that all seeds of a run reach."""
+    return min(curve.rise for curve in curves)
+
+
+def _at(curves: Sequence[Curve], rise: float) -> tuple[list[float], str]:
+    """The change of R_r at a rise of R_u, seed by seed; or nothing, and why."""
+    if math.isnan(rise) or not curves:
+        return [], UNKNOWN
+    if _rise(curves) < rise:
+        return [], NOT_REACHED
     try:
-        return [curve.harm_at(rise)[0] for curve in curves]
+        return [curve.harm_at(rise)[0] for curve in curves], ""
     except CannotTell:
-        return []
+        return [], TOO_EARLY
 
 
 def _references(main: pd.DataFrame) -> pd.DataFrame:
@@ -253,14 +285,15 @@ def _alike(values: Mapping[str, Sequence[float]]) -> list[str]:
     return [run for run in others if not seeds.told_apart(values[run], values[least])]
 
 
-def _shares(risk: pd.DataFrame) -> pd.Series | None:
-    """Component -> its share of the attributed rise of R_r; None where that is hardly any."""
+def _attributed(risk: pd.DataFrame) -> pd.Series:
+    """Component -> attributed change of R_r over the run, of all terms, the mean over seeds."""
     rows = risk[risk["dataset"].eq(RETAIN) & risk["term"].ne(UNEXPLAINED)] if len(risk) else risk
     if rows.empty:
-        return None
-    sums = rows[rows["component"].ne(TOTAL)].groupby("component")["predicted_change"].sum()
-    whole = sums.reindex(COMPONENTS).sum()
-    return sums / whole if whole >= NOTICEABLE * rows["seed"].nunique() else None
+        return pd.Series(dtype="float64")
+    sums = (
+        rows[rows["component"].ne(TOTAL)].groupby("component")["predicted_change"].sum(min_count=1)
+    )
+    return sums / rows["seed"].nunique()
 
 
 def _reaches(geffect: pd.DataFrame, run: tuple[str, str]) -> str:
@@ -289,6 +322,12 @@ def _from_step(risk: pd.DataFrame) -> float:
     risen = mean.cumsum().shift(1)
     late = risen[risen >= NOTICEABLE]
     return float(late.index[0]) if len(late) else math.nan
+
+
+def answer_tag(records: Sequence[Mapping[str, Any]]) -> str:
+    """The template's own words that are part of the loss, by the first of some provenance.json."""
+    template = records[0]["settings"]["template"] if records else {}
+    return template["answer_tag"] if template.get("label_answer_tag") else ""
 
 
 def _texts(tokens: pd.DataFrame, run: tuple[str, str]) -> list[str]:
@@ -340,19 +379,23 @@ def sentences(group: Group) -> list[tuple[str, str]]:
         return [("No answers", "No run without a regularizer has finished.")]
     harm = plain.loc[plain["change_retain"].idxmax()]
     found = [
-        ("Which objective forgets?", [*_best(group), _furthest(plain)]),
-        ("Which harms retention?", _harms(group, plain, harm)),
+        ("Which objective forgets?", _best(group)),
+        ("Which harms retention?", _harms(group, plain)),
+        ("How far do the runs go?", _furthest(plain, harm)),
         ("In which layers?", _layers(group, plain, harm)),
         ("From which step on?", _steps(plain)),
         ("Through which tokens?", _tokens(group, plain, harm)),
     ]
-    return [(question, " ".join(lines)) for question, lines in found if lines]
+    return [(question, " ".join(lines)) for question, lines in found]
 
 
 def _best(group: Group) -> list[str]:
+    """By matched retention alone: last steps say how far a run goes, which is another question."""
     table = group.matched
-    if table is None or table.empty:
-        return []
+    if table is None:
+        return ["Not answered: no model was evaluated at matched retention (matched.evaluate)."]
+    if table.empty:
+        return ["Not answered: no run was evaluated at matched retention to the end."]
     runs = list(table[RUN].itertuples(index=False, name=None))
     first = f"{name(runs[0])} recites least of D_u ({table['es_unlearn'].iloc[0]:.0%})"
     last = f"{name(runs[-1])} most ({table['es_unlearn'].iloc[-1]:.0%})"
@@ -361,22 +404,34 @@ def _best(group: Group) -> list[str]:
     return [f"{where}, {first}{f'; {last}' if len(runs) > 1 else ''}."]
 
 
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if names[1:] else names[0]
+
+
 def _not_told_apart(others: Sequence[str], group: Group) -> str:
     if not others:
         return ""
-    names = f"{', '.join(others[:-1])} and {others[-1]}" if others[1:] else others[0]
-    return f", which {seeds.said(group.seeds)} do not tell apart from {names}"
+    return f", which {seeds.said(group.seeds)} do not tell apart from {_listed(others)}"
 
 
-def _furthest(plain: pd.DataFrame) -> str:
+def _furthest(plain: pd.DataFrame, harm: pd.Series) -> list[str]:
     most, least = (plain.loc[getattr(plain["change_unlearn"], f)()] for f in ("idxmax", "idxmin"))
     said = f"By its last step, {most['objective']} has raised R_u most, by {_nats(most)}"
     said += _recites(most, "es_unlearn", "D_u")
     if len(plain) > 1:
         said += f"; {least['objective']} least, by {_nats(least)}"
         said += _recites(least, "es_unlearn", "D_u")
-        said += ". Runs stop at different depths of forgetting, so last steps rank nothing"
-    return f"{said}."
+    harmed = f"No run has raised R_r by {NOTICEABLE} nats"
+    if harm["change_retain"] >= NOTICEABLE:
+        harmed = f"{harm['objective']} has raised R_r most, by {_nats(harm, 'change_retain')}"
+        harmed += _recites(harm, "es_retain", "D_r")
+    lines = [f"{said}.", f"{harmed}."]
+    if len(plain) > 1:
+        lines.append(
+            "Runs stop at different depths of forgetting, so this ranks nothing; the two answers "
+            "above do."
+        )
+    return lines
 
 
 def _nats(row: pd.Series, column: str = "change_unlearn") -> str:
@@ -387,27 +442,41 @@ def _recites(row: pd.Series, column: str, what: str) -> str:
     return "" if pd.isna(row[column]) else f", and recites {row[column]:.0%} of {what}"
 
 
-def _harms(group: Group, plain: pd.DataFrame, harm: pd.Series) -> list[str]:
-    lines = []
+def _harms(group: Group, plain: pd.DataFrame) -> list[str]:
+    if len(plain) < 2:
+        return ["There is no second objective to compare it with."]
+    if math.isnan(group.rise):
+        return [
+            f"Not answered: there is no rise of R_u of at least {NOTICEABLE} nats at which half of "
+            "the objectives can be compared. They forget less, or all before the second measured "
+            "step."
+        ]
     equal = plain.dropna(subset=["at_equal"]).sort_values("at_equal", kind="stable")
-    if len(equal) > 1:
-        low, high = equal.iloc[0], equal.iloc[-1]
-        lines.append(
-            f"Where R_u has risen by {number(group.rise)} nats, {low['objective']} has changed R_r "
-            f"least ({_signed(low['at_equal'])}){_not_told_apart(group.as_harmless, group)}; "
-            f"{high['objective']} most ({_signed(high['at_equal'])})."
-        )
-        rest = plain[plain["at_equal"].isna()]["objective"].tolist()
-        if rest:
-            lines.append(
-                f"Not compared: {', '.join(rest)} (R_u rises less, or passes this height before "
-                "the second measured step)."
-            )
-    said = f"By its last step, {harm['objective']} has raised R_r most, by "
-    said += _nats(harm, "change_retain") + _recites(harm, "es_retain", "D_r")
-    if not harm["change_retain"] >= NOTICEABLE:
-        said = f"No run has raised R_r by {NOTICEABLE} nats"
-    return [*lines, f"{said}."]
+    where = (
+        f"Where R_u has risen by {number(group.rise)} nats (the deepest rise at which at least "
+        "half of the objectives can be compared)"
+    )
+    low, high = equal.iloc[0], equal.iloc[-1]
+    lines = [
+        f"{where}, R_r has risen least in {low['objective']} ({_signed(low['at_equal'])})"
+        f"{_not_told_apart(group.as_harmless, group)}; most in {high['objective']} "
+        f"({_signed(high['at_equal'])})."
+    ]
+    gaps = [
+        f"{row['objective']} ({_gap(row, group)})"
+        for _, row in plain[plain["at_equal"].isna()].iterrows()
+    ]
+    return [*lines, *([f"Not compared there: {_listed(gaps)}."] if gaps else [])]
+
+
+def _gap(row: pd.Series, group: Group) -> str:
+    """Why a run has no number at an equal rise of R_u."""
+    if row["why"] == NOT_REACHED:
+        seed = "with one seed its" if len(group.seeds) > 1 else "its"
+        return f"{seed} R_u rises by {number(row['rise'])} nats only"
+    if row["why"] == TOO_EARLY:
+        return "it passes this height before the second measured step"
+    return "its risks were not measured"
 
 
 def _signed(value: float) -> str:
@@ -428,9 +497,9 @@ def _layers(group: Group, plain: pd.DataFrame, harm: pd.Series) -> list[str]:
         per_block = [(of[list(THIRDS)] / counts).idxmax() for of in whole.values()]
         first = max(THIRDS, key=per_block.count)
         lines.append(
-            f"Per block, R_r rises most in the {first} third in {per_block.count(first)} of "
-            f"{len(whole)} objectives that raise it by {NOTICEABLE} nats (shallow, middle and deep "
-            f"have {', '.join(str(n) for n in counts)} blocks)."
+            f"Per block, the attributed change of R_r is greatest in the {first} third in "
+            f"{per_block.count(first)} of the {len(whole)} objectives that are counted (shallow, "
+            f"middle and deep have {', '.join(str(n) for n in counts)} blocks)."
         )
     if harm["objective"] in shares:
         of = shares[harm["objective"]]
@@ -443,8 +512,20 @@ def _layers(group: Group, plain: pd.DataFrame, harm: pd.Series) -> list[str]:
     left = [f"{o} (layers {r})" for o, r in reach.items() if r and o in shares]
     if left:
         lines.append(
-            f"Not counted: {', '.join(left)}, which cannot change the layers above by construction."
+            f"Not counted: {_listed(left)}, which cannot change the layers above by construction."
         )
+    changes = dict(zip(plain["objective"], plain["attributed_retain"], strict=True))
+    little = [
+        f"{o} ({_signed(c)})" for o, c in changes.items() if o not in shares and not math.isnan(c)
+    ]
+    if little:
+        lines.append(
+            f"Not counted: {_listed(little)}, where the attributed change of R_r is less than "
+            f"{NOTICEABLE} nats, too little to be split."
+        )
+    unknown = [o for o, c in changes.items() if math.isnan(c)]
+    if unknown:
+        lines.append(f"Not counted: {_listed(unknown)}, whose change of R_r was not attributed.")
     return lines
 
 
@@ -477,9 +558,23 @@ def _tokens(group: Group, plain: pd.DataFrame, harm: pd.Series) -> list[str]:
         f"{first} to {last}), by weight × e_retain added up over D_u: "
         f"{', '.join(f'“{shown(text)}”' for text in texts)}."
     ]
+    if said := of_tag(texts, group.tag):
+        lines.append(said)
     if chosen["objective"] != harm["objective"]:
         lines.append(f"{harm['objective']}, which harms most, has no weights of answer tokens.")
     return lines
+
+
+def of_tag(texts: Sequence[str], tag: str) -> str:
+    """A sentence on the texts that can be pieces of the template's own words; "" without any."""
+    pieces = [text for text in dict.fromkeys(texts) if text.strip() and text.strip() in tag]
+    if not pieces:
+        return ""
+    return (
+        f"{_listed([f'“{shown(text)}”' for text in pieces])} can be pieces of “{tag.strip()}”, the "
+        "template's own words: they stand before every answer and are part of the loss, so they "
+        "add up over all of D_u."
+    )
 
 
 def shown(text: str) -> str:

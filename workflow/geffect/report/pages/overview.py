@@ -10,7 +10,18 @@ import pandas as pd
 from geffect.names import NO_REGULARIZER
 from geffect.report import seeds
 from geffect.report.pages import render
-from geffect.report.pages.answers import MATCHED, NOTICEABLE, Group, name, sentences, shown
+from geffect.report.pages.answers import (
+    MATCHED,
+    NOT_REACHED,
+    NOTICEABLE,
+    TOO_EARLY,
+    Group,
+    name,
+    of_tag,
+    sentences,
+    shown,
+)
+from geffect.report.statements.page import HEADING
 from geffect.report.statements.verdict import ALL_SPLITS, CHANGE, GEFFECT, counted, number
 
 Drawn = tuple[str, str, str]
@@ -72,6 +83,7 @@ def page(
         ],
         tables=tables,
         of_run=of_run,
+        headings=[HEADING[GEFFECT], HEADING[CHANGE]],
         one_seed=all(len(groups[0].seeds) < 2 for groups in places.values()),
         noticeable=NOTICEABLE,
     )
@@ -97,31 +109,51 @@ def _group(group: Group, of_all: bool) -> dict[str, Any]:
         "seeds": seeds.said(group.seeds),
         "rise": None if pd.isna(group.rise) else number(group.rise),
         "rows": [_shown(row, group) for row in group.rows.to_dict("records")],
+        "tag": of_tag([text for texts in group.tokens.values() for text in texts], group.tag),
     }
+
+
+def _at_equal(row: Mapping[str, Any]) -> str:
+    """The change of R_r at an equal rise of R_u, or why there is none."""
+    if not pd.isna(row["at_equal"]):
+        return number(float(row["at_equal"]))
+    if row["why"] == NOT_REACHED:
+        return f"{NOT_REACHED}: R_u +{number(float(row['rise']))}"
+    return TOO_EARLY if row["why"] == TOO_EARLY else "–"
+
+
+def _layer(row: Mapping[str, Any]) -> str:
+    """The layer that R_r rose most through, or how little there is to split."""
+    if not row["most"]:
+        change = float(row["attributed_retain"])
+        return "–" if pd.isna(change) else f"too little: {number(change)}"
+    layer = f"{row['most'].replace('.', ' ')} ({row['share']:.0%})"
+    return f"{layer}, moves layers {row['reaches']} only" if row["reaches"] else layer
+
+
+def _state(row: Mapping[str, Any], group: Group) -> str:
+    """How a run ended, and its seeds where it is not compared with the others."""
+    own = row["seeds"]
+    if not own or set(group.seeds) <= set(own):
+        return str(row["status"])
+    return f"{row['status']}, not compared ({seeds.said(own)})"
 
 
 def _shown(row: Mapping[str, Any], group: Group) -> dict[str, Any]:
     def text(name: str) -> str:
         return number(float(row[name])) if not pd.isna(row[name]) else "–"
 
-    layer = "–"
-    if row["most"]:
-        layer = f"{row['most'].replace('.', ' ')} ({row['share']:.0%})"
-        if row["reaches"]:
-            layer += f", moves layers {row['reaches']} only"
-    numeric = ("change_unlearn", "change_retain", "at_equal", "from_step")
+    numeric = ("change_unlearn", "change_retain", "from_step")
     shares = ("es_unlearn", "es_retain")
     run = row["objective"], row["regularizer"]
-    compared = bool(row["seeds"]) and set(group.seeds) <= set(row["seeds"])
     return {
-        "name": row["objective"],
-        "regularizer": row["regularizer"],
-        "status": row["status"],
-        "seeds": ", ".join(map(str, group.seeds if compared else row["seeds"])) or "–",
-        "others": bool(row["seeds"]) and not compared,
+        "name": name(run),
+        "state": _state(row, group),
         **{name: text(name) for name in numeric},
         **{name: "–" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in shares},
-        "layer": layer,
+        "at_equal": _at_equal(row),
+        "gap": bool(pd.isna(row["at_equal"])),
+        "layer": _layer(row),
         "tokens": [shown(token) for token in group.tokens.get(run, [])],
     }
 
@@ -171,9 +203,10 @@ def _statements(rows: pd.DataFrame) -> list[dict[str, Any]]:
                 "parts": [
                     {
                         "part": "" if pd.isna(row["part"]) else row["part"],
-                        "by": "by G-effects" if row["by"] == GEFFECT else "by change of risk",
+                        "by": HEADING[row["by"]],
                         "verdict": row["part_verdict"],
                         **{name: row[name] for name in ("claim", "quantity", "wanted", "reason")},
+                        "measured": not pd.isna(row["value"]),
                         "value": number(row["value"]),
                         "interval": _interval(row),
                     }

@@ -11,6 +11,7 @@
       const key = (row) => {
         const cell = row.children[column];
         if (cell.dataset.number !== undefined) return +cell.dataset.number;
+        if (cell.classList.contains("number")) return null;
         return cell.textContent.trim() === "–" ? null : cell.textContent.trim();
       };
       const rows = [...body.rows].map((row) => [key(row), row]);
@@ -20,6 +21,21 @@
       });
       body.append(...rows.map(([, row]) => row));
     });
+  }
+  // Says of a table that is wider than its room that there is more of it.
+  for (const region of document.querySelectorAll(".scroll")) {
+    const cue = document.createElement("p");
+    cue.className = "cue small";
+    cue.textContent = "More columns to the right: scroll the table, or press Tab until it is framed and use the arrow keys";
+    region.before(cue);
+    const look = () => {
+      const wide = region.scrollWidth - region.clientWidth;
+      cue.hidden = wide < 2;
+      region.classList.toggle("more-right", region.scrollLeft < wide - 1);
+    };
+    region.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(look).observe(region);
+    look();
   }
   // Shows the rows that contain what is typed.
   for (const input of document.querySelectorAll("input[data-filters]")) {
