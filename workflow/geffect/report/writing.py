@@ -34,8 +34,13 @@ ABBREVIATIONS = {
     "→": "closer is better",
 }
 
+SPELLED = ("ES", "FQ", "MU", "EM", "Prob.")
+"""What is written out where there is room for it."""
+HEADINGS = {"dataset": "data set", "n_seeds": "seeds"}
+"""Of columns that many tables have."""
 MISSING = "–"
-_ENDS = ("sd", "low", "high")
+ENDS = ("sd", "low", "high")
+"""What a column may have besides itself, as `mu_sd`."""
 # A LaTeX table that is wider than the text of a plain `article` is split. In points, for 8 pt type
 # (Computer Modern, rounded up), the gap between two columns included.
 WIDTH, GAP, POINTS = 345, 6, 4.75
@@ -78,6 +83,12 @@ class Column(NamedTuple):
 
     header: str
     form: str = ""
+
+
+def heading(name: str, columns: Mapping[str, Column]) -> str:
+    """The heading of a column for readers who have room, with what is `SPELLED` written out."""
+    header = columns[name].header if name in columns else HEADINGS.get(name, name.replace("_", " "))
+    return " ".join(ABBREVIATIONS[w] if w in SPELLED else w for w in header.split(" "))
 
 
 def save(
@@ -135,13 +146,13 @@ def write(
     text = frame.to_csv(index=False, lineterminator="\n")
     _refuse_lossy_text(frame, text)
     files.write_text(text, csv)
-    shown = _for_readers(frame, columns)
+    shown = for_readers(frame, columns)
     marks = best(frame, columns) if mark_best else {}
     marked = _marked(shown, columns, marks, "**{}**", "*{}*")
     markdown = marked.to_markdown(
         index=False, disable_numparse=True, colalign=_alignment(frame, shown)
     )
-    caption = f"{caption} {_legend(shown)}".strip()
+    caption = f"{caption} {legend(shown)}".strip()
     files.write_text(f"{caption}\n\n{markdown}\n", md)
     latex_marks = {(place[0], columns[place[1]].header): mark for place, mark in marks.items()}
     latex = _latex(shown, _alignment(frame, shown), caption, f"tab:{Path(tex).stem}", latex_marks)
@@ -159,15 +170,15 @@ def _refuse_lossy_text(frame: pd.DataFrame, text: str) -> None:
                     )
 
 
-def _for_readers(frame: pd.DataFrame, known: Mapping[str, Column]) -> pd.DataFrame:
+def for_readers(frame: pd.DataFrame, known: Mapping[str, Column]) -> pd.DataFrame:
     """The same table as text: rounded, `mean ± sd` in one column, headers with directions."""
     columns = {}
-    for name in _visible(frame):
+    for name in visible(frame):
         if name == "status" and "n_seeds" in frame:
             texts = [_status(*pair) for pair in zip(frame["status"], frame["n_seeds"], strict=True)]
         else:
             form = known.get(name, Column(name)).form
-            extra = [frame.get(f"{name}_{end}", pd.Series(np.nan, frame.index)) for end in _ENDS]
+            extra = [frame.get(f"{name}_{end}", pd.Series(np.nan, frame.index)) for end in ENDS]
             if f"{name}_sd" in frame:  # the interval is another table's
                 extra[1:] = [extra[0] * np.nan] * 2
             texts = [_with_ends(form, *row) for row in zip(frame[name], *extra, strict=True)]
@@ -175,10 +186,12 @@ def _for_readers(frame: pd.DataFrame, known: Mapping[str, Column]) -> pd.DataFra
     return pd.DataFrame(columns, dtype=object)
 
 
-def _visible(frame: pd.DataFrame) -> list[str]:
+def visible(frame: pd.DataFrame) -> list[str]:
+    """The columns that stand for themselves: not the spread or interval of another one."""
+
     def belongs(name: str) -> bool:
         stem, _, end = name.rpartition("_")
-        return end in _ENDS and stem in frame
+        return end in ENDS and stem in frame
 
     return [name for name in frame if not belongs(name)]
 
@@ -249,12 +262,12 @@ def _status(status: str, n_seeds: int) -> str:
 
 
 def _alignment(frame: pd.DataFrame, shown: pd.DataFrame) -> list[str]:
-    numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in _visible(frame)]
+    numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in visible(frame)]
     assert len(numeric) == shown.shape[1]
     return ["right" if right else "left" for right in numeric]
 
 
-def _legend(shown: pd.DataFrame) -> str:
+def legend(shown: Iterable[str]) -> str:
     """What the abbreviations and arrows of some headers stand for."""
     used = {word for name in shown for word in str(name).split()}
     known = [f"{name}: {text}" for name, text in ABBREVIATIONS.items() if name in used]

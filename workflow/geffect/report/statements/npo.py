@@ -145,7 +145,7 @@ CLAIMS = (
             threshold=0,
             margin=0.05,
             above=False,
-            bounds=DIFFERENCE,
+            bounds=(-1.0, 1.0),  # w_s is 1 at the original model, and never below 0 or above 2
         ),
         weight_falls,
     ),

@@ -7,7 +7,17 @@ import math
 import pandas as pd
 
 from geffect.report.statements.verdict import ALL_SPLITS, CHANGE, GEFFECT, counted, number
+from geffect.report.writing import Column
 
+COLUMNS = {
+    "name": Column("the paper says"),
+    "by": Column("judged by"),
+    "part_verdict": Column("verdict on the part"),
+    "low": Column("95% low"),
+    "high": Column("95% high"),
+    "interval": Column("interval over"),
+}
+"""How the table of statements is shown on the page of tables."""
 HEADING = {GEFFECT: "by G-effects", CHANGE: "by the change of risk"}
 
 

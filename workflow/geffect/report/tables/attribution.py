@@ -4,15 +4,23 @@ import pandas as pd
 
 from geffect.names import CELL
 from geffect.report.results import Results
+from geffect.report.writing import Column
 
 TITLE = "Attributed change of risk"
 CAPTION = (
-    "How far each run moved both risks, and the share of every term and component, in nats. An "
-    "attribution, not a counterfactual: without a term, the others would have acted differently."
+    "How far each run moved both risks (measured change), and what every term and component did "
+    "of it (attributed change, added up over the steps), in nats. The attributed changes of all "
+    "terms and the residual, which is the term unexplained, make the measured one. An attribution, "
+    "not a counterfactual: without a term, the others would have acted differently."
 )
 CATEGORY = "G-effects"
 READS = ["risk"]
 FORMATS = ["csv"]
+
+COLUMNS = {
+    "predicted_change": Column("attributed change (nats)"),
+    "measured_change": Column("measured change (nats)"),
+}
 
 
 def table(results: Results) -> pd.DataFrame:

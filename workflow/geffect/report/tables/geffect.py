@@ -5,15 +5,19 @@ import pandas as pd
 from geffect.names import CELL
 from geffect.report import cells
 from geffect.report.results import Results
+from geffect.report.writing import Column
 
 TITLE = "Cumulated G-effects"
 CAPTION = (
-    "Σ e over the run, by term, data set and component. Compare signs and shares of one "
-    "objective; its size says nothing about another objective's."
+    "e, the inner product of the gradients of a term and of a risk, summed over the run, by term, "
+    "data set and component. Compare signs and shares of one objective; its size says nothing "
+    "about another objective's."
 )
 CATEGORY = "G-effects"
 READS = ["geffect"]
 FORMATS = ["csv"]
+
+COLUMNS = {"cumulated": Column("Σ e (e × updates)")}
 
 
 def table(results: Results) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from geffect.names import CELL
 from geffect.report.results import Results
+from geffect.report.writing import Column
 
 TITLE = "Searches for matched retention"
 CAPTION = (
@@ -15,6 +16,14 @@ CAPTION = (
 CATEGORY = "Provenance"
 READS = ["matched", "records"]
 FORMATS = ["csv"]
+
+COLUMNS = {
+    "order": Column("tried as number"),
+    "a": Column("share of the original, a"),
+    "es_exact_retain": Column("ES exact retain", "fixed"),
+    "target": Column("ES asked for", "fixed"),
+    "holds": Column("reaches it"),
+}
 
 
 def table(results: Results) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from geffect.report.results import Results
+from geffect.report.writing import Column
 
 TITLE = "All metrics"
 CAPTION = (
@@ -12,6 +13,8 @@ CAPTION = (
 CATEGORY = "Results"
 READS = ["metrics"]
 FORMATS = ["csv"]
+
+COLUMNS = {"low": Column("95% low"), "high": Column("95% high")}
 
 
 def table(results: Results) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from geffect.files import hash_content
 from geffect.report.results import Results
+from geffect.report.writing import Column
 
 TITLE = "Provenance"
 CAPTION = (
@@ -15,6 +16,12 @@ CAPTION = (
 CATEGORY = "Provenance"
 READS = ["records"]
 FORMATS = ["csv"]
+
+COLUMNS = {
+    "wall_seconds": Column("wall time (s)"),
+    "peak_memory_mib": Column("peak memory (MiB)"),
+    "peak_gpu_mib": Column("peak memory of the GPU (MiB)"),
+}
 
 USAGE = ["wall_seconds", "peak_memory_mib", "peak_gpu_mib"]
 
