@@ -59,6 +59,12 @@ class Browser:
         """The value of a JavaScript function's body."""
         return self.driver.execute_script(script, *arguments)
 
+    def until(self, condition):
+        """Waits until something holds, as after a scroll, which takes a frame or two."""
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        WebDriverWait(self.driver, 5, poll_frequency=0.05).until(lambda _: condition())
+
     def problems(self, page, width):
         """What is wrong with a page: errors on the console, images, links, its width."""
         self.open(page, width)

@@ -162,7 +162,7 @@ def tables_page(tmp_path):
             "why": ["long words " * 20] * 4,
         }
     )
-    page = tables.page("r", [("main", "A caption.", frame), ("other", "", frame)], "run: r\n" * 9)
+    page = tables.page("r", [("mine", "A caption.", frame), ("other", "", frame)], "run: r\n" * 9)
     path = tmp_path / "tables.html"
     path.write_text(page, encoding="utf-8")
     return path
@@ -298,6 +298,63 @@ def test_tables_sort_as_numbers_and_filter(tables_page, browser):
     browser.driver.find_element(By.CSS_SELECTOR, "input[type=search]").send_keys("npo")
     assert column(browser, 0) == ["npo"]
     assert "1 of 4 rows" in text_of(browser, "#table-1-count")
+
+
+SEEN = """
+const region = arguments[0], box = region.getBoundingClientRect();
+const heads = [...region.querySelectorAll("thead th")].map((th) => th.getBoundingClientRect());
+const first = region.querySelector("tbody th").getBoundingClientRect();
+return {wide: region.scrollWidth - region.clientWidth, left: region.scrollLeft,
+  first: first.left - box.left, share: first.width / box.width,
+  last: heads.at(-1).right - box.right,
+  cue: !region.previousElementSibling.hidden, more: region.classList.contains("more-right")};
+"""
+
+
+@pytest.fixture
+def wide_page(tmp_path, rng):
+    """A table with as many columns as the main one, which no window has room for."""
+    names = ["ga", "npo_with_a_long_name", "wga"]
+    frame = pd.DataFrame({"model": "m", "split": "s", "objective": names, "regularizer": "kl"})
+    for name in ("fq", "mu", *(f"column_{n}" for n in range(25))):
+        frame = frame.assign(**{name: rng.uniform(size=3)})
+    path = tmp_path / "wide.html"
+    path.write_text(tables.page("r", [("main", "", frame)], ""), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["overview_page", "wide_page"])
+def test_every_column_of_a_table_can_be_reached_by_keyboard(name, width, browser, request):
+    browser.open(request.getfixturevalue(name), width)
+    regions = browser.driver.find_elements(By.CSS_SELECTOR, ".scroll:has(table.keyed)")
+    assert regions
+    for region in regions:
+        start = browser.run(SEEN, region)
+        assert start["cue"] == start["more"] == (start["wide"] > 1)
+        assert (start["wide"] > 1) == (width == 400 or name == "wide_page"), start
+        assert start["share"] < 0.5, "the run's name leaves room for numbers"
+        region.send_keys(*[Keys.ARROW_RIGHT] * 3)
+        if start["wide"] > 1:
+            browser.until(lambda region=region: browser.run(SEEN, region)["left"] > 0)
+        browser.run("arguments[0].scrollLeft = 1e6", region)
+        browser.until(lambda region=region: not browser.run(SEEN, region)["more"])
+        end = browser.run(SEEN, region)
+        assert end["last"] <= 1.5, "the last column is in sight"
+        assert abs(end["first"] - 1) <= 1, "and so is the run"
+        assert end["cue"] == start["cue"]
+
+
+def test_headings_have_words_and_the_names_of_the_csv_stand_below(wide_page, browser):
+    browser.open(wide_page)
+    heads = text_of(browser, "thead").replace("\n", " ")
+    assert "forget quality (p value) ↑" in heads and "model utility ↑" in heads
+    browser.run("document.querySelectorAll('details').forEach((node) => { node.open = true; })")
+    names = text_of(browser, "dl.names")
+    assert "model utility ↑" in names and "mu" in names.split()
+    best = browser.run("return [...document.querySelectorAll('td.best')].length")
+    assert best == 2, "of each column whose heading says what is wanted"
+    assert column(browser, 0) == ["ga+kl", "npo_with_a_long_name+kl", "wga+kl"]
 
 
 def test_the_overview_answers_and_shows_gaps(overview_page, browser):

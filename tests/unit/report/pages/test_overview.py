@@ -169,7 +169,7 @@ def test_harm_is_compared_where_both_have_forgotten_as_much():
     harms = said["Which harms retention?"]
     assert "Where R_u has risen by 3 nats" in harms
     assert "R_r has risen least in ga (+1.5); most in npo (+4)" in harms
-    assert "ga has raised R_r most, by 10 nats" in said["How far do the runs go?"]
+    assert "R_r has risen most in ga, by 10 nats" in said["How far do the runs go?"]
     assert "10 nats" not in harms, "one question has one answer"
 
 
@@ -421,12 +421,12 @@ def test_the_reasons_of_a_statement_read_as_sentences():
 def test_a_long_table_is_cut_and_says_so(monkeypatch):
     monkeypatch.setattr(tables, "ROWS", 3)
     frame = pd.DataFrame({"name": list("abcde"), "value": [1.0, np.nan, np.inf, -3.0, 5.0]})
-    page = tables.page("r", [("main", "What it is for.", frame)], "a: 1")
+    page = tables.page("r", [("mine", "What it is for.", frame)], "a: 1")
     assert "The first 3 of 5 rows" in page
     assert page.count("<tr>") == 1 + 3
     assert "What it is for." in page and "a: 1" in page
     monkeypatch.setattr(tables, "ROWS", 5)
-    page = tables.page("r", [("main", "", frame)], "")
+    page = tables.page("r", [("mine", "", frame)], "")
     assert "rows; all of them" not in page
     assert 'data-number="-3.0"' in page and 'data-number="inf"' not in page
 

@@ -417,14 +417,15 @@ def _not_told_apart(others: Sequence[str], group: Group) -> str:
 def _furthest(plain: pd.DataFrame, harm: pd.Series) -> list[str]:
     most, least = (plain.loc[getattr(plain["change_unlearn"], f)()] for f in ("idxmax", "idxmin"))
     said = f"By its last step, {most['objective']} has raised R_u most, by {_nats(most)}"
-    said += _recites(most, "es_unlearn", "D_u")
+    said += _recites(most)
     if len(plain) > 1:
         said += f"; {least['objective']} least, by {_nats(least)}"
-        said += _recites(least, "es_unlearn", "D_u")
+        said += _recites(least)
     harmed = f"No run has raised R_r by {NOTICEABLE} nats"
     if harm["change_retain"] >= NOTICEABLE:
-        harmed = f"{harm['objective']} has raised R_r most, by {_nats(harm, 'change_retain')}"
-        harmed += _recites(harm, "es_retain", "D_r")
+        harmed = f"R_r has risen most in {harm['objective']}, by {_nats(harm, 'change_retain')}"
+        if not pd.isna(harm["es_retain"]):
+            harmed += f", which then recites {harm['es_retain']:.0%} of D_r"
     lines = [f"{said}.", f"{harmed}."]
     if len(plain) > 1:
         lines.append(
@@ -438,8 +439,8 @@ def _nats(row: pd.Series, column: str = "change_unlearn") -> str:
     return f"{number(row[column])} nats per token"
 
 
-def _recites(row: pd.Series, column: str, what: str) -> str:
-    return "" if pd.isna(row[column]) else f", and recites {row[column]:.0%} of {what}"
+def _recites(row: pd.Series) -> str:
+    return "" if pd.isna(row["es_unlearn"]) else f", and recites {row['es_unlearn']:.0%} of D_u"
 
 
 def _harms(group: Group, plain: pd.DataFrame) -> list[str]:

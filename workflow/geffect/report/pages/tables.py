@@ -61,6 +61,8 @@ def _table(name: str, caption: str, frame: pd.DataFrame) -> dict[str, Any]:
         }
         for column in names
     ]
+    for (row, column), rank in _best(name, rows, look).items():
+        columns[names.index(column)]["cells"][row]["mark"] = ("best", "second")[rank]
     if set(RUN) <= set(rows):
         keys = [key for key in (*RUN, "seed") if key in rows]
         first = {"name": "run", "csv": keys, "number": False, "cells": _runs(rows, keys)}
@@ -75,6 +77,16 @@ def _table(name: str, caption: str, frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _best(
+    name: str, rows: pd.DataFrame, look: Mapping[str, writing.Column]
+) -> dict[tuple[int, str], int]:
+    """The best and second best numbers, where the table's file wants them marked."""
+    declared = registry.catalogue(registry.TABLE).get(name)
+    if declared is None or not hasattr(declared.module(), "MARK_BEST"):
+        return {}
+    return writing.best(rows, look)
+
+
 def _belongs(column: str, to: str) -> bool:
     return column in {f"{to}_{end}" for end in writing.ENDS}
 
@@ -86,15 +98,15 @@ def _runs(rows: pd.DataFrame, keys: Sequence[str]) -> list[dict[str, Any]]:
         text = f"{values[0]}+{values[1]}"
         if len(values) > 2 and not pd.isna(values[2]):
             text += f" seed {int(values[2])}"
-        found.append({"text": text, "number": None})
+        found.append({"text": text, "number": None, "mark": ""})
     return found
 
 
 def _cell(value: Any, text: str, known: bool) -> dict[str, Any]:
-    """The text of a cell, and the number by which it sorts."""
+    """The text of a cell, the number by which it sorts, and room for a mark."""
     if pd.isna(value):
-        return {"text": writing.MISSING, "number": None}
+        return {"text": writing.MISSING, "number": None, "mark": ""}
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
-        return {"text": str(text), "number": None}
+        return {"text": str(text), "number": None, "mark": ""}
     exact = repr(float(value)) if math.isfinite(value) else None
-    return {"text": text if known else text.replace("-", "−"), "number": exact}
+    return {"text": text if known else text.replace("-", "−"), "number": exact, "mark": ""}
