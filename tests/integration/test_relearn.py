@@ -88,14 +88,7 @@ def test_the_table_sets_cells_beside_their_retain_model(run):
     results = results_of(run.path("."), keys)
     gains = relearning(results.frame("relearn"))
     assert set(gains["objective"]) == {c.split("+")[0] for c in CELLS} | {"retain_model"}
-    names = [f"{key['objective']}+{key['regularizer']}" for key in keys]
-    records = [
-        (key, json.loads(run.cell(name, "relearn.json").read_text()))
-        for key, name in zip(keys, names, strict=True)
-    ]
-    table = relearn.relearn_table(
-        results.frame("relearn"), results.frame("geffect"), records, results.status()
-    ).set_index(["objective", "regularizer"])
+    table = relearn.table(results).set_index(["objective", "regularizer"])
     for cell in FINITE:
         row = table.loc[tuple(cell.split("+"))]
         assert row["status"] == "ok" and 0 <= row["risk_robustness"] <= 1 and row["speed"] > 0

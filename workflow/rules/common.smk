@@ -524,7 +524,7 @@ def report_inputs(catalogue):
                 found[name] = f"{ROOT}/tables/{name}.csv"
             elif name == registry.RECORDS:
                 found.update(
-                    provenance=per_cell(f"{CELL}/provenance.json", **fixed),
+                    unlearn_records=per_cell(f"{CELL}/provenance.json", **fixed),
                     geffect_records=unless_in_run(
                         per_cell(f"{CELL}/geffect.json", **fixed)
                     ),

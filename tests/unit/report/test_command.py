@@ -78,6 +78,20 @@ def test_hyper_parameters_come_from_the_records_and_planned_cells_from_the_manif
     assert results.gaps("geffect") == ["npo+kl seed 1 is missing"]
 
 
+def test_tables_that_read_records_have_those_of_the_cells(run):
+    """Also once the run has a table of provenance, which is no record of a cell."""
+    (run / "tables").mkdir(exist_ok=True)
+    (run / "tables/provenance.csv").write_text("model,split\ntiny,forget05\n")
+    folder = run / "cells/tiny/forget05/npo+none/seed1"
+    files.write_json({"a": 0.5, "trace": []}, folder / "matched.json")
+    cells = command.cells_of(run)
+    results = command.results_of(run, cells)
+    (unlearn, matched) = results.records()
+    assert unlearn[:2] == (cells[0], "unlearn") and "settings" in unlearn[2]
+    assert matched == (cells[0], "matched", {"a": 0.5, "trace": []})
+    assert len(results.frame("provenance")) == 1
+
+
 FIGURE = """
 from geffect.report import style
 

@@ -21,7 +21,7 @@ from geffect import files
 from geffect.errors import ConfigError, DataError, GeffectError
 from geffect.names import CELL
 from geffect.report import registry
-from geffect.report.results import Results
+from geffect.report.results import STAGES, Results
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +60,17 @@ def _folder(run: Path, cell: dict[str, Any]) -> Path:
     return run / "cells" / cell["model"] / cell["split"] / name / f"seed{cell['seed']}"
 
 
+def _there(run: Path, cells: Sequence[dict[str, Any]], name: str) -> list[Path | None]:
+    """A file of every cell, None where there is none."""
+    paths = [_folder(run, cell) / name for cell in cells]
+    return [path if path.is_file() else None for path in paths]
+
+
 def results_of(run: Path, cells: Sequence[dict[str, Any]]) -> Results:
-    """What a run has written about some of its cells."""
-    paths: dict[str, Any] = {}
+    """What a run has written about some of its cells: tables, and records of how they were made."""
+    paths: dict[str, Any] = {name: _there(run, cells, file) for name, (_, file) in STAGES.items()}
     for name in registry.OF_CELLS:
-        of_cells = [_folder(run, cell) / f"{name}.parquet" for cell in cells]
-        paths[name] = [path if path.is_file() else None for path in of_cells]
+        paths[name] = _there(run, cells, f"{name}.parquet")
         paths[f"{name}_references"] = [
             path
             for model, split in dict.fromkeys((cell["model"], cell["split"]) for cell in cells)

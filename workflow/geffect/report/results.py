@@ -13,15 +13,16 @@ from geffect.report import cells as of_cells
 from geffect.report.registry import OF_CELLS
 
 STAGES = {
-    "provenance": "unlearn",
-    "geffect_records": "geffect",
-    "evaluation_records": "evaluate",
-    "at_records": "evaluate_at",
-    "matched_records": "matched",
-    "relearn_records": "relearn",
-    "quantize_records": "quantize",
+    "unlearn_records": ("unlearn", "provenance.json"),
+    "geffect_records": ("geffect", "geffect.json"),
+    "evaluation_records": ("evaluate", "evaluation.json"),
+    "at_records": ("evaluate_at", "evaluation_at.json"),
+    "matched_records": ("matched", "matched.json"),
+    "relearn_records": ("relearn", "relearn.json"),
+    "quantize_records": ("quantize", "quantized.json"),
 }
-"""The records of cells, by the names of their paths, and the stages that they are about."""
+"""The records of cells, by the names of their paths: the stages that they are about, and their
+files in the folder of a cell."""
 
 
 class Results:
@@ -202,7 +203,7 @@ class Results:
             DamagedError: a file is damaged.
         """
         places = [("reference_records", "evaluate", self.references)]
-        places += [(name, stage, self.cells) for name, stage in STAGES.items()]
+        places += [(name, stage, self.cells) for name, (stage, _) in STAGES.items()]
         return [
             (cell, stage, files.read_json(path))
             for name, stage, cells in places
