@@ -357,6 +357,19 @@ def test_headings_have_words_and_the_names_of_the_csv_stand_below(wide_page, bro
     assert column(browser, 0) == ["ga+kl", "npo_with_a_long_name+kl", "wga+kl"]
 
 
+def test_a_gap_with_a_reason_sorts_last_as_a_dash_does(tables_page, browser):
+    browser.open(tables_page)
+    browser.run(
+        "const cell = document.querySelector('#table-1 tbody tr').children[1];"
+        "delete cell.dataset.number; cell.textContent = 'not reached'"
+    )
+    head = browser.driver.find_elements(By.CSS_SELECTOR, "#table-1 th button")[1]
+    for numbers in (["−2.5", "9"], ["9", "−2.5"]):
+        head.click()
+        shown_first, gaps = column(browser, 1)[:2], column(browser, 1)[2:]
+        assert shown_first == numbers and sorted(gaps) == ["not reached", "–"]
+
+
 def test_the_overview_answers_and_shows_gaps(overview_page, browser):
     browser.open(overview_page)
     text = text_of(browser, "body")
