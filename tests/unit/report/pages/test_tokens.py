@@ -184,7 +184,7 @@ def test_the_page_holds_entropies_and_runners_up(rng):
     data = data_of(page("m, s", questions(4), [cell(table)], decode, 1, 0))
     (entry,) = data["cells"]
     ordered = table.sort_values(["step", "sample", "token"])
-    places = np.frombuffer(base64.b64decode(entry["runners_up"]), "<u4")
+    places = np.frombuffer(base64.b64decode(entry["runners_up"]), "<u2")
     assert [data["others"][n] for n in places] == [chr(n) for n in ordered["runner_up"]]
     for name in ("entropy", "logp_runner_up"):
         expected = ordered[name].to_numpy().reshape(len(STEPS), -1)

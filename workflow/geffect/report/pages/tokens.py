@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,7 +180,8 @@ def page(
     ids: dict[int, list[int]] = {}
     entries = [_entry(cell, kept.samples, ids, others) for cell in measured]
     samples = []
-    for sample in kept.samples if decode is not None else ():
+    for sample in kept.samples:
+        assert decode is not None, "there are samples, so there are tokens"
         texts = pieces(ids[sample], decode)
         samples.append(
             {
@@ -249,14 +250,14 @@ def _survey(
     """
     lengths: dict[int, int] = {}
     others: set[int] = set()
-    ranks, numbers, of_samples = [], 0, 0
+    ranks, numbers, of_samples, places = [], 0, 0, 0
     for cell in cells:
         tokens = _answers(cell)
-        steps, words = tokens["step"].nunique(), 0
+        steps = tokens["step"].nunique()
         if RUNNER_UP in tokens:
             others |= set(tokens[RUNNER_UP].unique().tolist())
-            words = 2  # of two bytes
-        numbers += steps * (words + len([name for name in VALUES if name in tokens]))
+            places += steps
+        numbers += steps * len([name for name in VALUES if name in tokens])
         of_samples += 3 * steps
         first = tokens[tokens["step"].eq(tokens["step"].min())]
         numbers += 1  # the reference
@@ -264,7 +265,13 @@ def _survey(
         sums = tokens.groupby(["step", "sample"])["e_retain"].sum().unstack("sample")
         ranks.append(sums.rank(axis=1))
     mean = pd.concat(ranks).mean() if ranks else pd.Series(dtype="float64")
+    numbers += places * _bytes(others) // 2
     return lengths, mean, numbers, of_samples, sorted(others)
+
+
+def _bytes(others: Collection[int]) -> int:
+    """What the place of a runner-up among all of them takes."""
+    return 2 if len(others) <= 1 << 16 else 4
 
 
 def _answers(cell: CellTables) -> pd.DataFrame:
@@ -277,7 +284,7 @@ def _entry(
     cell: CellTables, samples: Sequence[int], ids: dict[int, list[int]], others: Sequence[int]
 ) -> dict[str, Any]:
     """A cell's numbers: tokens of all kept samples one after another, and sums by sample; of
-    runners-up their place among `others`, as base64 of four bytes.
+    runners-up their place among `others`, as base64 of `_bytes`.
     """
     tokens = _answers(cell)
     tokens = tokens[tokens["sample"].isin(samples)].sort_values(["step", "sample", "token"])
@@ -290,7 +297,7 @@ def _entry(
     reference = first["logp_ref"].to_numpy()[None]
     runners_up = None
     if RUNNER_UP in tokens:
-        places = np.searchsorted(others, tokens[RUNNER_UP].to_numpy()).astype("<u4")
+        places = np.searchsorted(others, tokens[RUNNER_UP].to_numpy()).astype(f"<u{_bytes(others)}")
         runners_up = base64.b64encode(places.tobytes()).decode()
     return {
         "name": cell.name,

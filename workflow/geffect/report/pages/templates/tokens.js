@@ -47,7 +47,7 @@
     const key = `${cell.name}/runners_up`;
     if (!unpacked.has(key)) {
       const view = new DataView(Uint8Array.from(atob(cell.runners_up), (c) => c.charCodeAt(0)).buffer);
-      unpacked.set(key, (at) => view.getUint32(4 * at, true));
+      unpacked.set(key, (at) => (others.length <= 65536 ? view.getUint16(2 * at, true) : view.getUint32(4 * at, true)));
     }
     return others[unpacked.get(key)(k * total + token)];
   }
