@@ -115,6 +115,7 @@ def scale_values(axes: Axes, values: pd.Series, kind: str = "") -> None:
 
 
 def _scale_cosines(axes: Axes, values: pd.Series) -> None:
+    values = values if len(values) else pd.Series([-1.0, 1.0])
     reach = next((limit for limit in (0.1, 0.2, 0.5) if values.abs().max() < limit), 1)
     half, margin = reach / 2, 0.08 * reach
     # What lies within the margin needs no further half.
