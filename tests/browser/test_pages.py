@@ -42,6 +42,10 @@ def cell(name, rng, steps=STEPS, weight=True, diverged=False):
         table[column] = rng.normal(size=len(table))
     first = table.loc[table["step"].eq(steps[0]), "logp_ref"].to_numpy()
     table["logp_ref"] = np.tile(first, len(steps))
+    if weight:
+        table["entropy"] = rng.uniform(0.1, 3, len(table))
+        table["logp_runner_up"] = -rng.uniform(0.1, 3, len(table))
+        table["runner_up"] = rng.integers(0, len(TEXTS), len(table))
     key = dict(zip(CELL, ("m", "s", name, "none", 1), strict=True))
     return tokens.CellTables(key, diverged, lambda: table, None)
 
@@ -58,7 +62,9 @@ def token_page(tmp_path, rng):
         cell("an_objective_with_a_very_long_name_indeed", rng, steps=STEPS[:2], diverged=True),
         cell("npo", rng, weight=False),
     ]
-    rows = pd.DataFrame({"row": range(5), "question": [QUESTION] * 5})
+    # The first token stands for the template's, the last one for the end of the text.
+    answer = "".join(TEXTS[1:-1])
+    rows = pd.DataFrame({"row": range(5), "question": [QUESTION] * 5, "answer": answer})
     path = tmp_path / "tokens.html"
     path.write_text(tokens.page("m, s", rows, cells, decode, 1, 0), encoding="utf-8")
     return path, cells[0].tokens()
@@ -226,6 +232,53 @@ def test_the_keyboard_reaches_steps_and_tokens(token_page, browser):
     focused = browser.driver.switch_to.active_element
     assert focused.get_attribute("aria-pressed") == "true"
     assert focused.value_of_css_property("outline-style") != "none"
+
+
+def test_a_token_shows_its_runner_up_its_entropy_and_whether_it_is_the_templates(
+    token_page, browser
+):
+    path, table = token_page
+    browser.open(path, fragment="#step=10&sample=2&cell=0&other=2")
+    browser.driver.find_element(By.CSS_SELECTOR, "#left .token[tabindex='0']").send_keys(Keys.HOME)
+    assert "template" in shown(browser)["part"]
+    browser.driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    assert "part" not in shown(browser)
+    row = table.query("step == 10 and sample == 2 and token == 1").iloc[0]
+    text, _, probability = shown(browser)["runner-up"].rpartition(" ")
+    assert TEXTS[row["runner_up"]].strip() in text
+    assert number(probability) == pytest.approx(np.exp(row["logp_runner_up"]), rel=0.02)
+    assert number(shown(browser)["entropy"].split()[0]) == pytest.approx(row["entropy"], rel=0.01)
+    assert "not in this run" in shown(browser, "right")["runner-up"]
+    assert "template" in text_of(browser, "#template-note")
+
+
+def test_the_page_says_why_it_opens_where_it_does(token_page, browser):
+    path, table = token_page
+    browser.open(path)
+    sums = table.query("step == 10").groupby("sample")["e_retain"].sum()
+    said = text_of(browser, "#opened")
+    assert "step 10, the first measured one" in said and f"sample {sums.idxmin()}:" in said
+    assert number(said.partition("(")[2].partition(")")[0]) == pytest.approx(sums.min(), rel=0.01)
+    browser.open(path, fragment="#sample=3")
+    assert text_of(browser, "#opened") == ""
+
+
+def test_texts_are_listed_by_their_sum_or_by_the_mean_of_frequent_ones(token_page, browser):
+    path, table = token_page
+    browser.open(path, fragment="#cell=0&step=10&sample=0")
+    sums = table.query("step == 10").groupby("token")["e_retain"].sum().sort_values()
+    for order, least, expected in (("sum", 1, sums), ("mean", 5, sums / 5), ("mean", 6, sums[:0])):
+        for name, value in (("by", order), ("least", least)):
+            script = "const n = document.getElementById(arguments[0]); n.value = arguments[1];"
+            script += "n.dispatchEvent(new Event('input', {bubbles: true}))"
+            browser.run(script, name, str(value))
+        rows = browser.run(
+            "return [...document.querySelectorAll('#worst-texts tbody tr')]"
+            ".map((r) => [...r.children].map((c) => c.innerText))"
+        )
+        values = [number(row[1 if order == "mean" else 0]) for row in rows]
+        assert values == pytest.approx(expected.tolist(), rel=0.02, abs=0.01)
+        assert all(row[2] == "5" for row in rows)
 
 
 def test_colours_show_the_sign_and_numbers_need_no_pointer(token_page, browser):

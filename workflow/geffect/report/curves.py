@@ -7,11 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 from matplotlib.scale import SymmetricalLogScale
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from geffect.names import CELL
 
 STEP_LABEL = "step (updates)"
+STEP_TICKS = 4
+LOG = "(log)"
 SIDES = {
     "unlearn": ("unlearning", "e_u", "wanted: negative"),
     "retain": ("retaining", "e_r", "wanted: ≥ 0"),
@@ -78,23 +80,27 @@ def cumulated_change(risk: pd.DataFrame) -> pd.DataFrame:
 
 
 def scale_steps(axes: Axes, steps: pd.Series) -> None:
-    """Room for all steps, with ticks at whole numbers."""
+    """Room for all steps, with ticks at measured ones: all, or every second, third, ..."""
     beyond = 0.03 * max(steps.max() - steps.min(), 1)
     axes.set_xlim(steps.min() - beyond, steps.max() + beyond)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    measured = np.unique(steps)
+    gaps = np.diff(measured)
+    # An end that the others do not lead up to has no tick, or their labels would meet.
+    while len(gaps) > 1 and gaps[-1] < 0.6 * np.median(gaps):
+        measured, gaps = measured[:-1], gaps[:-1]
+    axes.set_xticks(measured[:: -(-len(measured) // STEP_TICKS)])
 
 
 def scale_values(axes: Axes, values: pd.Series, kind: str = "") -> None:
-    """Scales a panel to values: kind "cosine" symmetrically; others linearly, or by powers of ten
-    (linear about zero) where they span decades.
+    """Scales a panel to values: kind "cosine" up to 1 or a round part of it, without a half that
+    would be empty; others linearly, or by powers of ten (linear about zero) where they span
+    decades.
     """
     values = values.astype("float64")
     values = values[np.isfinite(values)]
     threshold = None if kind == "cosine" else _linear_threshold(values)
     if kind == "cosine":
-        reach = next((limit for limit in (0.1, 0.2, 0.5) if values.abs().max() < limit), 1)
-        axes.set_ylim(-1.08 * reach, 1.08 * reach)
-        axes.set_yticks(np.linspace(-reach, reach, 5))
+        _scale_cosines(axes, values)
     elif threshold is None:
         axes.ticklabel_format(axis="y", scilimits=(-3, 4), useMathText=True)
         locator = axes.yaxis.get_major_locator()
@@ -108,6 +114,20 @@ def scale_values(axes: Axes, values: pd.Series, kind: str = "") -> None:
         symlog(axes, "y", values, threshold)
 
 
+def _scale_cosines(axes: Axes, values: pd.Series) -> None:
+    values = values if len(values) else pd.Series([-1.0, 1.0])
+    reach = next((limit for limit in (0.1, 0.2, 0.5) if values.abs().max() < limit), 1)
+    half, margin = reach / 2, 0.08 * reach
+    # What lies within the margin needs no further half.
+    below, above = (
+        int(np.ceil(max(end - margin, 0) / half)) for end in (-values.min(), values.max())
+    )
+    if below + above == 0:
+        below = above = 1
+    axes.set_ylim(-below * half - margin, above * half + margin)
+    axes.set_yticks(half * np.arange(-below, above + 1))
+
+
 def set_limits(panels: Mapping[tuple[str, str], Axes], drawn: pd.DataFrame) -> None:
     """Scales panels by (dataset, value) to all rows `drawn`, in this block or another."""
     for (dataset, value), axes in panels.items():
@@ -117,7 +137,8 @@ def set_limits(panels: Mapping[tuple[str, str], Axes], drawn: pd.DataFrame) -> N
 
 def symlog(axes: Axes, side: str, values: pd.Series, threshold: float, ticks: int = 5) -> None:
     """Scales the axis of a side, "x" or "y", to values: linear within ± the threshold, by powers
-    of ten beyond it; `ticks` bounds their number, but for the zero.
+    of ten beyond it; `ticks` bounds the number of labels, but for the zero. The axis's name, if it
+    has one, says so, and every power of ten has a mark.
     """
     lowest, highest = min(values.min(), -threshold / 4), max(values.max(), threshold / 4)
     axis = axes.xaxis if side == "x" else axes.yaxis
@@ -132,10 +153,24 @@ def symlog(axes: Axes, side: str, values: pd.Series, threshold: float, ticks: in
     below = np.log10(max(-lowest / threshold, 1)) + 1
     above = np.log10(max(highest / threshold, 1)) + 1
     stride = int(np.ceil((below + above) / ticks))
-    powers = 10.0 ** np.arange(first + stride - 1, first + max(below, above), stride)
-    places = np.concatenate([-powers[::-1], [0], powers])
-    axis.set_ticks(places[(places >= 2 * lowest) & (places <= 2 * highest)])
-    axis.set_minor_locator(NullLocator())
+    powers = 10.0 ** np.arange(first, first + max(below, above))
+
+    def within(sizes: np.ndarray) -> np.ndarray:
+        places = np.concatenate([-sizes[::-1], [0], sizes])
+        return places[(places >= 2 * lowest) & (places <= 2 * highest)]
+
+    labelled = within(powers[stride - 1 :: stride])
+    # Not as powers of ten: their exponents would be too small to read in print.
+    axis.set_ticks(labelled, [plain(place) for place in labelled])
+    axis.set_minor_locator(FixedLocator(within(powers).tolist()))
+    name = axis.get_label_text()
+    if name and not name.endswith(LOG):
+        axis.set_label_text(f"{name} {LOG}")
+
+
+def plain(number: float) -> str:
+    """A number at an axis, such as −0.01, 100 or 1e−5."""
+    return f"{number:g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "\N{MINUS SIGN}")
 
 
 def decade(size: float) -> float:

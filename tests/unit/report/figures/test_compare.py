@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from made_up import PLAIN, SWEEPS, draw, lines, made_up_results, texts
 
+from geffect.report import registry
 from geffect.report.figures.compare import MOST
 from geffect.report.results import Results
 
@@ -69,6 +70,13 @@ def test_objectives_are_compared_by_the_seeds_that_all_of_them_have(rng):
     )
     line = lines(panels(figure)["cosine", "retain"])["ga"]
     np.testing.assert_allclose(line.get_ydata(), rows["cosine"])
+
+
+def test_sweeps_are_spoken_of_only_where_there_are_any(rng):
+    plain = {name: {"name": name, "hyper": {}} for name in [f"o{n}" for n in range(MOST + 1)]}
+    said = " ".join(texts(draw(made_up_results(rng, plain, seeds=(1,)), "compare_none")))
+    assert "sweep" not in said + registry.catalogue("figure")["compare"].caption
+    assert f"Beyond {MOST} lines, in figures of their own: o{MOST}." in said.replace("\n", " ")
 
 
 def test_of_many_variants_one_stands_for_its_objective_and_the_others_are_named(rng):

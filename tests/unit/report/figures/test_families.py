@@ -57,7 +57,25 @@ def test_the_sweep_draws_every_member_along_the_run_and_at_its_value(results):
     ):
         np.testing.assert_allclose(line.get_ydata(), main.loc[names, column])
     assert [t.get_text() for t in by_row[3, 0].get_xticklabels()] == ["0.5", "5", "7"]
+    assert all("after the run" in axes.get_title() for axes in by_row[3])
     assert [t.get_text() for t in figure.legends[0].get_texts()] == labels
+
+
+def test_shapes_mean_the_other_hyper_parameters_in_every_panel_of_a_sweep(results):
+    figure = draw(results, "sweep_rmu")
+    by_row = np.array(figure.get_axes()).reshape(4, 2)
+    shapes = {group: members[0].look["marker"] for group, members in _groups(results)}
+    assert len(set(shapes.values())) == 2
+    for axes in by_row[3]:
+        assert [line.get_marker() for line in axes.lines] == list(shapes.values()) * (
+            len(axes.lines) // 2
+        )
+    fillings = {line.get_fillstyle() for line in by_row[3, 0].lines}
+    assert fillings == {"full", "none"}, "the two data sets, without their colours"
+
+
+def _groups(results):
+    return family(results, "rmu").groups().items()
 
 
 def test_components_have_a_panel_each(results):

@@ -139,10 +139,10 @@ def test_the_outcome_has_a_dot_per_finished_cell_and_the_correlation(rng):
     results = made_up_results(rng, diverged=[("po", "kl", 1)])
     figure = draw(results, "outcome")
     panels = figure.get_axes()
-    assert len(panels) == 6
+    assert len(panels) == 8
     dots = {
         tuple(p)
-        for axes in panels[:1]
+        for axes in panels[4:5]
         for line in axes.lines
         for p in zip(*line.get_data(), strict=True)
     }
@@ -153,8 +153,21 @@ def test_the_outcome_has_a_dot_per_finished_cell_and_the_correlation(rng):
     rho, low, high = correlation.spearman(mine["e"], mine["value"], 1000, 0)
     expected = mine[["e", "value"]].corr(method="spearman").iloc[0, 1]
     assert rho == pytest.approx(expected) and low <= rho <= high
-    assert f"n = {len(mine)}" in panels[0].get_title()
-    assert f"{rho:.2f}".replace("-", "−") in panels[0].get_title()
+    assert f"n = {len(mine)}" in panels[4].get_title()
+    assert f"{rho:.2f}".replace("-", "−") in panels[4].get_title()
+
+
+def test_the_outcome_is_foretold_from_the_first_fifth_of_a_run_alone(rng):
+    results = made_up_results(rng, steps=[0, 4, 10, 20], seeds=(1,))
+    found = outcome.readings(results).set_index([*CELL, "dataset"])["early"]
+    effects = results.frame("geffect").query("term == 'combined' and component == 'total'")
+    early = effects[effects["step"].isin([0, 4])].groupby([*CELL, "dataset"])["cosine"].mean()
+    np.testing.assert_allclose(found, early.loc[found.index])
+
+
+def test_the_change_of_risk_is_a_check_and_no_prediction(results):
+    for axes in draw(results, "outcome").get_axes():
+        assert axes.get_title().startswith("check: ") == ("change" in axes.get_xlabel())
 
 
 def test_a_correlation_of_a_constant_is_no_number(rng):

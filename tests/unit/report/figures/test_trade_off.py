@@ -150,3 +150,19 @@ def test_sweeps_have_panels_of_their_own_in_the_order_of_their_values(rng):
     assert list(lines["c = 2"].get_ydata()) == second["mu"].tolist()
     names = {text.get_text() for text in panels[""].texts}
     assert "wga_a7" not in names
+
+
+def test_colours_and_shapes_mean_the_same_in_all_panels(rng):
+    variants = PLAIN | SWEEPS | {"rmu_l9_c3": {"name": "rmu", "hyper": {"layer": 9, "c": 3}}}
+    figure = draw(made_up_results(rng, variants, seeds=(1,)), "trade_off")
+    panels = {axes.get_title(): axes for axes in figure.get_axes()}
+    base = {box.get_label(): box.lines[0] for box in panels[""].containers}
+    for title, standing in (("wga: α", "wga"), ("rmu: layer", "rmu_l9_c1")):
+        expected = (base[standing].get_color(), base[standing].get_marker())
+        dots = [line for line in panels[title].lines if line.get_linestyle() == "None"]
+        assert len(dots) == len([n for n in variants if n.startswith(title[:3])])
+        assert {(dot.get_color(), dot.get_marker()) for dot in dots} == {expected}
+    named = {text.get_text() for text in panels["rmu: layer"].texts}
+    assert "9 (c = 3)" in named, "no line says to which others it belongs"
+    legend = [text.get_text() for text in panels["rmu: layer"].get_legend().get_texts()]
+    assert legend == ["c = 1", "c = 2"]

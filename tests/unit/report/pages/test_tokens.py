@@ -51,7 +51,8 @@ def cell(table, name="ga", diverged=False, instances=None):
 
 
 def questions(number, text="What is it?"):
-    return pd.DataFrame({"row": range(360, 360 + number), "question": [text] * number})
+    table = pd.DataFrame({"row": range(360, 360 + number), "question": [text] * number})
+    return table.assign(answer="?")
 
 
 def data_of(html):
@@ -127,6 +128,8 @@ def test_texts_cannot_leave_their_place(rng):
 def test_a_page_stays_under_its_bound_and_says_what_it_left_out(extra_mb, rng):
     table = token_table(rng, answers(rng, 120))
     limit = SMALL + extra_mb
+    table = table.assign(entropy=1.0, logp_runner_up=-2.0)
+    table["runner_up"] = rng.integers(0, 128, len(table))
     cells = [cell(table, name=name) for name in ("ga", "npo", "wga")]
     html = page("m, s", questions(120), cells, decode, limit, 5)
     assert len(html.encode()) <= limit * tokens.MEGABYTE
@@ -162,6 +165,34 @@ def test_all_samples_can_be_chosen_one_by_one(rng):
     damage = pd.Series([0.0, 1.0, 2.0])
     for limit in range(500, 40_000, 500):
         assert 1 <= len(keep(lengths, damage, 2, limit, 1).samples) <= 3
+
+
+def test_tokens_of_the_template_are_told_from_the_answer():
+    texts = ["An", "swer", ":", " The", " end", ".", "<end>"]
+    assert tokens.of_answer(texts, "The end.") == [3, 6]
+    assert tokens.of_answer(texts, " The end. ") == [3, 6]
+    assert tokens.of_answer(texts[3:], "The end.") == [0, 3]
+    assert tokens.of_answer(texts, "Another end.") is None
+    assert tokens.of_answer(["Answer", ":", " Answer", "<end>"], "Answer") == [2, 3]
+
+
+def test_the_page_holds_entropies_and_runners_up(rng):
+    table = token_table(rng, answers(rng, 4))
+    table["entropy"] = rng.uniform(0, 3, len(table))
+    table["logp_runner_up"] = -rng.uniform(0, 9, len(table))
+    table["runner_up"] = rng.choice(list(b"abcxyz"), len(table))
+    data = data_of(page("m, s", questions(4), [cell(table)], decode, 1, 0))
+    (entry,) = data["cells"]
+    ordered = table.sort_values(["step", "sample", "token"])
+    places = np.frombuffer(base64.b64decode(entry["runners_up"]), "<u2")
+    assert [data["others"][n] for n in places] == [chr(n) for n in ordered["runner_up"]]
+    for name in ("entropy", "logp_runner_up"):
+        expected = ordered[name].to_numpy().reshape(len(STEPS), -1)
+        np.testing.assert_allclose(unpacked(entry["values"][name]), expected, rtol=1e-2)
+    old = data_of(
+        page("m, s", questions(4), [cell(token_table(rng, answers(rng, 4)))], decode, 1, 0)
+    )
+    assert old["cells"][0]["runners_up"] is None and old["others"] == []
 
 
 def test_a_run_without_tokens_says_so(rng):

@@ -15,8 +15,7 @@ CAPTION = (
     "risk by its steps, in nats. Look for objectives that raise the risk on D_u and leave the one "
     "on D_r. Objectives forget at different speeds and stop at different depths: read off at which "
     "step two of them have reached the same height on the left, and compare the right panel at "
-    "these steps, not at the last one. The two panels have scales of their own. Objectives with "
-    "several variants are drawn with one of them; the others are in the figures of their sweeps."
+    "these steps, not at the last one. The two panels have scales of their own."
 )
 CATEGORY = "G-effects"
 READS = ["geffect", "risk", "training"]
@@ -32,8 +31,9 @@ def draw(results: Results, regularizer: str) -> Figure:
     here = results.names("objective", regularizer=regularizer)
     families = results.families()
     base = {next((v for v in names if v in here), None) for names in families.values()}
-    variants = [name for name in here if name in base][:MOST]
-    left_out = [name for name in here if name not in variants]
+    standing = [name for name in here if name in base]
+    variants, too_many = standing[:MOST], standing[MOST:]
+    swept = [name for name in here if name not in base]
     common, compared = seeds.comparable(
         {name: _finished(results, name, regularizer) for name in variants}
     )
@@ -58,7 +58,9 @@ def draw(results: Results, regularizer: str) -> Figure:
     figure.align_ylabels()
     if figure.get_axes()[0].lines:
         style.legend_below(figure, figure.get_axes(), columns=4)
-    more = [f"In the figures of their sweeps: {', '.join(left_out)}."] if left_out else []
+    more = [f"In the figures of their sweeps: {', '.join(swept)}."] if swept else []
+    if too_many:
+        more.append(f"Beyond {MOST} lines, in figures of their own: {', '.join(too_many)}.")
     more += [f"Drawn: {seeds.said(common)}, which all of them have."] if common else []
     more.append("At step 0 all models are the original one.")
     style.note_gaps(figure, results.gaps("geffect", regularizer=regularizer), more)

@@ -27,14 +27,16 @@ ROWS = {
     "change": "measured change\nof risk (nats)",
 }
 HEADINGS = {"unlearn": "forget set $D_u$", "retain": "retained data $D_r$"}
-# Panel -> (metric, its data set) -> its name, colour and shape.
+# Panel -> (metric, its data set) -> its name, colour and filling; shapes and lines are the other
+# hyper-parameters', as everywhere in the figure.
 OUTCOMES: tuple[dict[tuple[str, str], tuple[str, str, str]], ...] = (
     {
-        ("es_exact", "unlearn"): ("ES on $D_u$ (low)", style.BLUE, "o"),
-        ("es_exact", "retain"): ("ES on $D_r$ (high)", style.VERMILION, "s"),
+        ("es_exact", "unlearn"): ("ES on $D_u$ (low)", style.BLUE, "full"),
+        ("es_exact", "retain"): ("ES on $D_r$ (high)", style.VERMILION, "none"),
     },
-    {("mu", "all"): ("utility (high)", style.GREEN, "D")},
+    {("mu", "all"): ("utility (high)", style.GREEN, "full")},
 )
+OUTCOME_HEADINGS = ("recitation\nafter the run", "Model Utility\nafter the run")
 
 
 def draw(results: Results, objective: str) -> Figure:
@@ -44,21 +46,22 @@ def draw(results: Results, objective: str) -> Figure:
         f"{objective}: forgetting against harm, by {members.differs}. Regularizer "
         f"{members.regularizer} ({results.here})"
     )
-    figure = style.new_figure(6.6, title)
+    figure = style.new_figure(6.9, title)
     panels = figure.subplots(4, 2)
     for row, (value, label) in enumerate(ROWS.items()):
         rows = _rows(members.rows(results.frame("risk" if value == "change" else "geffect")))
         rows = curves.cumulated_change(rows) if value == "change" else rows
+        panels[row, 0].set_ylabel(label)
         for axes, dataset in zip(panels[row], EFFECT_DATASETS, strict=True):
             _lines(axes, rows[rows["dataset"].eq(dataset)] if len(rows) else rows, value, members)
-        panels[row, 0].set_ylabel(label)
     for column, dataset in enumerate(EFFECT_DATASETS):
         panels[0, column].set_title(HEADINGS[dataset])
         panels[2, column].set_xlabel(curves.STEP_LABEL)
         _outcomes(
             panels[3, column], members.rows(results.frame("metrics")), OUTCOMES[column], members
         )
-    panels[3, 0].set_ylabel("after the run,\n0 to 1")
+        panels[3, column].set_title(OUTCOME_HEADINGS[column])
+    panels[3, 0].set_ylabel("share, 0 to 1")
     figure.align_ylabels()
     if any(axes.lines for axes in panels[:3].flat):
         style.legend_below(figure, panels[:3].flat, columns=5)
@@ -98,7 +101,7 @@ def _outcomes(
     if not any(values.notna().any() for values in of.values()):
         style.gap(axes, "no cell has been evaluated")
         return
-    for key, (label, colour, shape) in wanted.items():
+    for key, (label, colour, filling) in wanted.items():
         values = of[key]
         for number, group in enumerate(members.groups().values()):
             axes.plot(
@@ -107,7 +110,8 @@ def _outcomes(
                 # The others have the lines that the legend below explains.
                 label=label if number == 0 else f"_{label}{number}",
                 color=colour,
-                marker=shape,
+                marker=group[0].look["marker"],
+                fillstyle=filling,
                 markersize=3.5,
                 linestyle=group[0].look["linestyle"],
             )

@@ -30,7 +30,9 @@ def draw(results: Results, objective: str) -> Figure:
     figure = style.new_figure(5.6, title)
     panels = figure.subplots(len(COMPONENTS), 2, sharex=True, sharey=True)
     effects = members.rows(results.frame("geffect"))
-    effects = effects[effects["term"].eq(OBJECTIVE)] if len(effects) else effects
+    if len(effects):
+        shown = effects["term"].eq(OBJECTIVE) & effects["component"].isin(COMPONENTS)
+        effects = effects[shown]
     for column, dataset in enumerate(EFFECT_DATASETS):
         for axes, component in zip(panels[:, column], COMPONENTS, strict=True):
             rows = effects
@@ -44,7 +46,7 @@ def draw(results: Results, objective: str) -> Figure:
             if len(rows):
                 axes.axhline(0, color=style.GREY, linewidth=0.7, zorder=1)
                 curves.scale_steps(axes, rows["step"])
-                axes.set_ylim(-1.08, 1.08)
+                curves.scale_values(axes, effects["cosine"], "cosine")
             if column == 0:
                 axes.set_ylabel(component)
         panels[0, column].set_title(HEADINGS[dataset])

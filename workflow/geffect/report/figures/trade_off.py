@@ -19,8 +19,7 @@ CAPTION = (
     "A good run recites as little as the retain model and is as useful as the original one: it "
     "lies up and to the left. No other run beats a ringed one in both. Runs stop at different "
     "depths of forgetting, so a point further left is not a better objective; compare points of "
-    "about the same extraction strength. Sweeps have panels of their own below, their points "
-    "joined in the order of the first hyper-parameter, by the seeds that all variants have."
+    "about the same extraction strength. Colours and shapes mean the same in all panels."
 )
 CATEGORY = "Outcome"
 READS = ["main", "metrics"]
@@ -62,14 +61,23 @@ def draw(results: Results) -> Figure:
     more = []
     for objective in sweeps:
         members = family(results, objective)
-        points[panels[objective]] = _sweep(panels[objective], results.frame("metrics"), members)
+        variant = results.families()[objective][0]
+        look = _marker(variant, members.regularizer, base, regularizers)
+        points[panels[objective]] = _sweep(
+            panels[objective], results.frame("metrics"), members, look
+        )
         more.append(f"{objective} {', '.join(str(seed) for seed in members.seeds)}")
     lacking = main.drop(measured.index) if len(main) else main
     gaps = [f"{_row_name(row)} ({_lack(row)})" for row in _dicts(lacking)]
     if len(measured):
         fewer = chosen[~_full(chosen)]
         gaps += [f"{_row_name(row)} has fewer seeds ({row['n_seeds']})" for row in _dicts(fewer)]
-    style.note_gaps(figure, gaps, [f"Seeds of the sweeps: {'; '.join(more)}."] if more else [])
+    sweeps_said = [
+        "Sweeps: points have the value of the hyper-parameter beside them and are joined in its "
+        "order.",
+        f"Seeds, those that all variants have: {'; '.join(more)}.",
+    ]
+    style.note_gaps(figure, gaps, sweeps_said if more else [])
     style.laid_out(figure)
     for panel, named in points.items():
         labels.name_points(panel, named)
@@ -175,11 +183,15 @@ def _marker(
     }
 
 
-def _sweep(axes: Axes, metrics: pd.DataFrame, members: Family) -> list[labels.Point]:
-    """Draws a family by the seeds that all its members have; returns its points."""
+def _sweep(
+    axes: Axes, metrics: pd.DataFrame, members: Family, look: Mapping[str, Any]
+) -> list[labels.Point]:
+    """Draws a family by the seeds that all its members have, with the look that its objective and
+    regularizer have in the whole figure; returns its points.
+    """
     axes.set_title(f"{members.objective}: {members.axis}")
-    axes.set_xlabel("ES on $D_u$")
-    axes.set_ylabel("utility")
+    axes.set_xlabel("ES exact on $D_u$")
+    axes.set_ylabel("Model Utility")
     x, y = members.final(metrics, "es_exact", "unlearn"), members.final(metrics, "mu", "all")
     points = []
     for name, group in members.groups().items():
@@ -197,16 +209,18 @@ def _sweep(axes: Axes, metrics: pd.DataFrame, members: Family) -> list[labels.Po
             color=style.GREY,
             linewidth=0.8,
             linestyle=line,
-            label=name or "_sweep",
+            label=name if name and len(there) > 1 else "_sweep",
         )
         for member, place in zip(there, places, strict=True):
-            look = {"color": member.look["color"], "marker": member.look["marker"]}
-            axes.plot(*place, markersize=4, linestyle="none", label=f"_{member.variant}", **look)
-            points.append(labels.Point(*place, members.ticks[member.place], 2.5))
+            axes.plot(*place, linestyle="none", label=f"_{member.variant}", **look)
+            tick = members.ticks[member.place]
+            # A single point has no line that says to which of the others it belongs.
+            alone = f"{tick} ({name})" if len(there) == 1 and name else tick
+            points.append(labels.Point(*place, alone, 3.0))
     if not points:
         style.gap(axes, "no variant has been evaluated")
         return []
-    if len(members.groups()) > 1:
+    if axes.get_legend_handles_labels()[1]:
         # Below: inside it would hide points.
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2, handlelength=1.6)
     axes.margins(0.18)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,13 @@ from geffect.names import CELL, TOTAL
 from geffect.report.pages import render
 
 ANSWER = "answer"
-VALUES = ("e_retain", "e_unlearn", "logp", "weight")
+VALUES = ("e_retain", "e_unlearn", "logp", "weight", "entropy", "logp_runner_up")
 MEGABYTE = 1_000_000
-# base64 of a two-byte number; and what text, quotes and keys of a token and a sample take.
-NUMBER, TOKEN, SAMPLE = 8 / 3, 24, 400
+# base64 of a two-byte number; what text, quotes and keys of a token and a sample take; a number of
+# a sample, and the text of a runner-up.
+NUMBER, TOKEN, SAMPLE, SUM, TEXT = 8 / 3, 24, 400, 11, 20
 FRAME = 50_000  # the page without data
+RUNNER_UP = "runner_up"
 KINDS = ("worst", "worst", "best", "random")
 
 
@@ -78,8 +80,30 @@ def pieces(ids: Sequence[int], decode: Callable[[list[int]], str]) -> list[str]:
     return texts
 
 
+def of_answer(texts: Sequence[str], answer: str) -> list[int] | None:
+    """The first token of the answer and the one after its last; None where they cannot be told.
+
+    What stands before is of the prompt's template ("Answer: "), what stands after ends the text.
+
+    Args:
+        texts: of all labels of a sample, the end of the text last.
+        answer: as in the data.
+    """
+    whole, plain = "".join(texts[:-1]).rstrip(), answer.strip()
+    if not plain or not whole.endswith(plain):
+        return None
+    start = len(whole) - len(plain)
+    ends = np.cumsum([len(text) for text in texts])
+    return [int(np.searchsorted(ends, start, side="right")), len(texts) - 1]
+
+
 def keep(
-    lengths: Mapping[int, int], damage: pd.Series, numbers: int, limit: float, seed: int
+    lengths: Mapping[int, int],
+    damage: pd.Series,
+    numbers: int,
+    limit: float,
+    seed: int,
+    sums: int = 0,
 ) -> Kept:
     """Which samples a page of a given size holds.
 
@@ -92,10 +116,11 @@ def keep(
         numbers: how many numbers the page holds for every token.
         limit: bytes for all samples.
         seed: of the random ones.
+        sums: how many numbers the page holds for every sample.
     """
 
     def size(sample: int) -> float:
-        return SAMPLE + lengths[sample] * (TOKEN + numbers * NUMBER)
+        return SAMPLE + sums * SUM + lengths[sample] * (TOKEN + numbers * NUMBER)
 
     samples = sorted(lengths)
     if sum(map(size, samples)) <= limit:
@@ -142,32 +167,40 @@ def page(
 
     Args:
         where: model and split, for the title.
-        rows: D_u (`data/{split}.parquet`): `row`, `question`, in the order of `sample`.
+        rows: D_u (`data/{split}.parquet`): `row`, `question`, `answer`, in the order of `sample`.
         cells: of the (model, split).
         decode: the tokenizer's; None where there are no tokens.
         limit_mb: how large the page may become, in megabytes.
         seed: of the samples that are kept at random.
     """
     measured = [cell for cell in cells if cell.tokens is not None]
-    lengths, ranks, numbers = _survey(measured)
-    kept = keep(lengths, ranks, numbers, limit_mb * MEGABYTE - FRAME, seed)
+    lengths, ranks, numbers, sums, others = _survey(measured)
+    room = limit_mb * MEGABYTE - FRAME - TEXT * len(others)
+    kept = keep(lengths, ranks, numbers, room, seed, sums)
     ids: dict[int, list[int]] = {}
-    entries = [_entry(cell, kept.samples, ids) for cell in measured]
-    samples = [
-        {
-            "sample": sample,
-            "row": int(rows["row"].iloc[sample]),
-            "question": str(rows["question"].iloc[sample]),
-            "tokens": pieces(ids[sample], decode),
-        }
-        for sample in kept.samples
-        if decode is not None
-    ]
+    entries = [_entry(cell, kept.samples, ids, others) for cell in measured]
+    samples = []
+    for sample in kept.samples:
+        assert decode is not None, "there are samples, so there are tokens"
+        texts = pieces(ids[sample], decode)
+        samples.append(
+            {
+                "sample": sample,
+                "row": int(rows["row"].iloc[sample]),
+                "question": str(rows["question"].iloc[sample]),
+                "tokens": texts,
+                "answer": of_answer(texts, str(rows["answer"].iloc[sample])),
+            }
+        )
     return render(
         "tokens.html",
         title=f"Tokens: {where}",
         where=where,
-        data={"samples": samples, "cells": entries},
+        data={
+            "samples": samples,
+            "cells": entries,
+            "others": [decode([other]) for other in others] if decode is not None else [],
+        },
         kept=kept,
         limit_mb=limit_mb,
         seed=seed,
@@ -209,19 +242,36 @@ def most_damaging(
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 
-def _survey(cells: Iterable[CellTables]) -> tuple[dict[int, int], pd.Series, int]:
-    """The length of every sample, the mean rank of its e_retain, and the numbers of a token."""
+def _survey(
+    cells: Iterable[CellTables],
+) -> tuple[dict[int, int], pd.Series, int, int, list[int]]:
+    """The length of every sample, the mean rank of its e_retain, the numbers of a token and of a
+    sample, and the ids of all runners-up.
+    """
     lengths: dict[int, int] = {}
-    ranks, numbers = [], 0
+    others: set[int] = set()
+    ranks, numbers, of_samples, places = [], 0, 0, 0
     for cell in cells:
         tokens = _answers(cell)
-        numbers += tokens["step"].nunique() * len([name for name in VALUES if name in tokens])
+        steps = tokens["step"].nunique()
+        if RUNNER_UP in tokens:
+            others |= set(tokens[RUNNER_UP].unique().tolist())
+            places += steps
+        numbers += steps * len([name for name in VALUES if name in tokens])
+        of_samples += 3 * steps
         first = tokens[tokens["step"].eq(tokens["step"].min())]
+        numbers += 1  # the reference
         lengths |= first.groupby("sample").size().to_dict()
         sums = tokens.groupby(["step", "sample"])["e_retain"].sum().unstack("sample")
         ranks.append(sums.rank(axis=1))
     mean = pd.concat(ranks).mean() if ranks else pd.Series(dtype="float64")
-    return lengths, mean, numbers
+    numbers += places * _bytes(others) // 2
+    return lengths, mean, numbers, of_samples, sorted(others)
+
+
+def _bytes(others: Collection[int]) -> int:
+    """What the place of a runner-up among all of them takes."""
+    return 2 if len(others) <= 1 << 16 else 4
 
 
 def _answers(cell: CellTables) -> pd.DataFrame:
@@ -230,8 +280,12 @@ def _answers(cell: CellTables) -> pd.DataFrame:
     return tokens[tokens["text"].eq(ANSWER)]
 
 
-def _entry(cell: CellTables, samples: Sequence[int], ids: dict[int, list[int]]) -> dict[str, Any]:
-    """A cell's numbers: tokens of all kept samples one after another, and sums by sample."""
+def _entry(
+    cell: CellTables, samples: Sequence[int], ids: dict[int, list[int]], others: Sequence[int]
+) -> dict[str, Any]:
+    """A cell's numbers: tokens of all kept samples one after another, and sums by sample; of
+    runners-up their place among `others`, as base64 of `_bytes`.
+    """
     tokens = _answers(cell)
     tokens = tokens[tokens["sample"].isin(samples)].sort_values(["step", "sample", "token"])
     steps = sorted(int(step) for step in tokens["step"].unique())
@@ -241,6 +295,10 @@ def _entry(cell: CellTables, samples: Sequence[int], ids: dict[int, list[int]]) 
     names = [name for name in VALUES if name in tokens]
     values = {name: tokens[name].to_numpy().reshape(len(steps), -1) for name in names}
     reference = first["logp_ref"].to_numpy()[None]
+    runners_up = None
+    if RUNNER_UP in tokens:
+        places = np.searchsorted(others, tokens[RUNNER_UP].to_numpy()).astype(f"<u{_bytes(others)}")
+        runners_up = base64.b64encode(places.tobytes()).decode()
     return {
         "name": cell.name,
         **{name: cell.key[name] for name in ("objective", "regularizer", "seed")},
@@ -248,6 +306,7 @@ def _entry(cell: CellTables, samples: Sequence[int], ids: dict[int, list[int]]) 
         "steps": steps,
         "values": {name: halves(of) for name, of in values.items()},
         "reference": halves(reference),
+        "runners_up": runners_up,
         "samples": _by_sample(cell, tokens, samples, steps),
     }
 

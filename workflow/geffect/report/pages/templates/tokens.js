@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const { samples, cells } = JSON.parse(document.getElementById("data").textContent);
+  const { samples, cells, others } = JSON.parse(document.getElementById("data").textContent);
   const at = (id) => document.getElementById(id);
   const NEGATIVE = [224, 130, 20], POSITIVE = [92, 158, 214], TOP = 15;
   const MODES = {
@@ -41,6 +41,18 @@
     }
     return unpacked.get(key);
   }
+  function runnerUp(cell, step, token) { // its text, or null
+    const k = cell.steps.indexOf(step);
+    if (k < 0 || !cell.runners_up) return null;
+    const key = `${cell.name}/runners_up`;
+    if (!unpacked.has(key)) {
+      const view = new DataView(Uint8Array.from(atob(cell.runners_up), (c) => c.charCodeAt(0)).buffer);
+      unpacked.set(key, (at) => (others.length <= 65536 ? view.getUint16(2 * at, true) : view.getUint32(4 * at, true)));
+    }
+    return others[unpacked.get(key)(k * total + token)];
+  }
+  const ofTemplate = (s, j) => s.answer !== null && (j < s.answer[0] || j >= s.answer[1]);
+  const TEMPLATE = "of the template, not of the answer";
   function value(cell, name, step, token) { // token: position among those of all samples
     const k = cell.steps.indexOf(step);
     const all = k < 0 ? null : values(cell, name);
@@ -96,6 +108,7 @@
     const i = starts[sample()] + token, t = step();
     const logp = value(cell, "logp", t, i);
     const weight = cell.values.weight ? value(cell, "weight", t, i) : null;
+    const other = runnerUp(cell, t, i), none = "not in this run's tables";
     return [
       ["token", `${token + 1} of ${samples[sample()].tokens.length}: “${alone(samples[sample()].tokens[token])}”`],
       ["e_retain", show(value(cell, "e_retain", t, i))],
@@ -103,6 +116,9 @@
       ["probability", `${show(Math.exp(logp))} (originally ${show(Math.exp(values(cell, "reference")[i]))})`],
       ["change of log-probability", show(value(cell, "change", t, i))],
       ["weight", weight === null ? "none of tokens in this run" : show(weight)],
+      ["runner-up", other === null ? none : `“${alone(other)}”, probability ${show(Math.exp(value(cell, "logp_runner_up", t, i)))}`],
+      ["entropy", cell.values.entropy ? `${show(value(cell, "entropy", t, i))} nats` : none],
+      ...(ofTemplate(samples[sample()], token) ? [["part", `${TEMPLATE}; the loss covers it all the same`]] : []),
     ];
   }
 
@@ -131,11 +147,15 @@
     const detail = (token) => list.replaceChildren(...facts(cell, token).flatMap(([n, v]) => [make("dt", n), make("dd", v)]));
     of.tokens.forEach((text, j) => {
       const v = value(cell, mode, step(), starts[sample()] + j);
-      const said = `${MODES[mode][0]} ${show(v)}`;
+      const part = ofTemplate(of, j) ? `${TEMPLATE}; ` : "";
+      const said = `${part}${MODES[mode][0]} ${show(v)}`;
+      const other = runnerUp(cell, step(), starts[sample()] + j);
+      const second = other === null ? "" : `runner-up “${alone(other)}” ${show(Math.exp(value(cell, "logp_runner_up", step(), starts[sample()] + j)))}, entropy ${show(value(cell, "entropy", step(), starts[sample()] + j))} nats; `;
       const token = make("span", visible(text), {
-        class: "token", role: "button", tabindex: j === chosen[side] ? "0" : "-1", title: said,
+        class: "token", role: "button", tabindex: j === chosen[side] ? "0" : "-1", title: second + said,
         "aria-label": `${visible(text)}: ${said}`, "aria-pressed": String(j === chosen[side]),
       });
+      if (part) token.classList.add("template");
       if (Number.isNaN(v)) token.classList.add("missing");
       else token.style.backgroundColor = mix(v < 0 ? NEGATIVE : POSITIVE, Math.abs(v) / most);
       if (v < -0.05 * most) token.classList.add("negative");
@@ -201,6 +221,8 @@
   }
   const short = (text, n = 60) => (text.length > n ? `${text.slice(0, n - 1)}…` : text);
 
+  const marked = (s, j) => alone(s.tokens[j]) + (ofTemplate(s, j) ? " (template)" : "");
+
   function lists() {
     const cell = cellOf("left"), k = cell.steps.indexOf(step());
     const weighted = at("order").value === "weighted", way = at("from").value === "worst" ? 1 : -1;
@@ -217,8 +239,8 @@
       s.tokens.forEach((text, j) => {
         const v = e(starts[n] + j);
         tokens.push([v, n, j]);
-        const known = texts.get(text) ?? [0, 0];
-        texts.set(text, [known[0] + v, known[1] + 1]);
+        const key = marked(s, j), known = texts.get(key) ?? [0, 0];
+        texts.set(key, [known[0] + v, known[1] + 1]);
         sum += v;
       });
       return [weighted ? sum : cell.samples.e_retain[k][n] ?? NaN, n];
@@ -228,10 +250,14 @@
     fill(tables[0], ["value", "sample"], sums.filter(finite).sort(order).slice(0, TOP).map(([v, n]) =>
       [show(v), jump(`${samples[n].sample}: ${short(samples[n].question)}`, n)]), [0]);
     fill(tables[1], ["value", "token", "p", "in sample"], tokens.filter(finite).sort(order).slice(0, TOP).map(([v, n, j]) =>
-      [show(v), make("code", alone(samples[n].tokens[j])), show(Math.exp(value(cell, "logp", step(), starts[n] + j))),
+      [show(v), make("code", marked(samples[n], j)), show(Math.exp(value(cell, "logp", step(), starts[n] + j))),
         jump(`${samples[n].sample}: ${short(samples[n].question, 30)}`, n, j)]), [0, 2]);
-    fill(tables[2], ["sum", "token", "times"], [...texts].map(([text, [v, c]]) => [v, text, c]).filter(finite).sort(order).slice(0, TOP)
-      .map(([v, text, c]) => [show(v), make("code", alone(text)), c]), [0, 2]);
+    const least = Math.max(1, Math.floor(+at("least").value) || 1), mean = at("by").value === "mean";
+    const added = [...texts].map(([text, [v, c]]) => [mean ? v / c : v, text, v, c]).filter((row) => finite(row) && (!mean || row[3] >= least));
+    at("texts-of").textContent = mean ? `By the mean of an occurrence, of those that occur at least ${least} times in the samples of this page.`
+      : "By the sum over the samples of this page: frequent words lead, whatever one of them does.";
+    fill(tables[2], ["sum", "mean", "times", "token"], added.sort(order).slice(0, TOP)
+      .map(([, text, v, c]) => [show(v), show(v / c), c, make("code", text)]), [0, 1, 2]);
   }
 
   function draw() {
@@ -268,6 +294,10 @@
   const effects = cellOf("left").samples.e_retain[Math.max(0, cellOf("left").steps.indexOf(step()))];
   const worst = effects.indexOf(Math.min(...effects.filter((v) => v !== null)));
   at("sample").value = wanted >= 0 ? wanted : Math.max(0, worst);
+  if (wanted < 0 && worst >= 0)
+    at("opened").textContent = `The page opens at step ${step()}${asked.has("step") ? "" : steps.length > 1 ? ", the first measured one after the start" : ""}, and at sample ${samples[worst].sample}: of the samples of this page, the one whose e_retain is lowest there in ${cellOf("left").name} (${show(effects[worst])}), so that to forget it damages retention most.`;
+  at("template-note").hidden = !samples.some((s) => s.answer?.[0] > 0 || s.answer?.[1] < s.tokens.length);
+  at("no-template-note").hidden = samples.every((s) => s.answer !== null);
   at("sample").addEventListener("input", () => { chosen.left = chosen.right = null; });
   for (const form of document.querySelectorAll("form.controls")) {
     form.addEventListener("input", draw);
