@@ -27,17 +27,18 @@ class Page:
     def __init__(self, folder):
         self.folder = folder
 
-    def run(self, *command):
+    def run(self, *command, first=""):
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(self.folder / "workflow")}
+        python = os.pathsep.join([str(self.folder / part) for part in (first, "workflow") if part])
+        environment = {**os.environ, "PATH": path, "PYTHONPATH": python}
         ended = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout + ended.stderr
 
-    def planned(self):
-        output = self.run("snakemake", "-n", "--configfile", "my_data.yaml")
+    def planned(self, first=""):
+        output = self.run("snakemake", "-n", "--configfile", "my_data.yaml", first=first)
         return set(re.findall(r"^(?:local)?rule (\w+):", output, re.M)) - {"all"}
 
     def result(self, name):
@@ -81,10 +82,23 @@ def test_figures_pages_and_statements_are_there(page):
     assert set(statements["split"]) <= {"authors", "all"} and len(statements)
 
 
+READS_NOTHING = """
+from geffect.data import own
+
+def read(*given, **named):
+    raise SystemExit("the own files are read row by row")
+
+own.read = read
+"""
+
+
 def test_what_is_in_a_file_counts_and_not_its_name_or_time(page):
     config, pairs = page.folder / "my_data.yaml", page.folder / "pairs.csv"
     text = config.read_text("utf-8")
-    assert page.planned() == set()
+    # The data job has checked these very files, so a plan need not do it again.
+    (page.folder / "unread").mkdir()
+    (page.folder / "unread/sitecustomize.py").write_text(READS_NOTHING, encoding="utf-8")
+    assert page.planned(first="unread") == set()
     pairs.rename(page.folder / "moved.csv")
     config.write_text(text.replace("pairs.csv", "moved.csv"), encoding="utf-8")
     os.utime(page.folder / "moved.csv")
@@ -92,12 +106,25 @@ def test_what_is_in_a_file_counts_and_not_its_name_or_time(page):
         assert page.planned() == set()
         (page.folder / "moved.csv").rename(pairs)
         config.write_text(text, encoding="utf-8")
-        before = pairs.read_text("utf-8")
-        pairs.write_text(before.replace("?", " then?", 1), encoding="utf-8")
+        before = pairs.read_bytes()
+        pairs.write_bytes(before.replace(b"?", b" then?", 1))
         assert {"data", "finetune", "unlearn", "evaluate", "tables"} <= page.planned()
-        pairs.write_text(before, encoding="utf-8")
+        with pytest.raises(AssertionError, match="read row by row"):
+            page.planned(first="unread")
+        pairs.write_bytes(before)
     finally:
         config.write_text(text, encoding="utf-8")
+
+
+def test_a_model_folder_that_is_rewritten_in_place_is_fine_tuned_again(page):
+    weights = page.folder / "my_model/model.safetensors"
+    before = weights.read_bytes()
+    weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+    try:
+        planned = page.planned()
+    finally:
+        weights.write_bytes(before)
+    assert {"take_base", "finetune", "unlearn", "evaluate"} <= planned and "data" not in planned
 
 
 def test_any_model_is_evaluated_on_the_data_of_the_run(page):

@@ -16,6 +16,7 @@ from geffect.data.refusals import refusals_path
 from geffect.data.splits import BACKGROUND, table_names
 from geffect.errors import GeffectError
 from geffect.files import sha256
+from geffect.jobs import stale
 from geffect.jobs.code_hash import PACKAGE, code_hash
 from geffect.models import given
 from geffect.names import FULL, NO_REGULARIZER, OBJECTIVE, REGULARIZER
@@ -59,10 +60,6 @@ use_given(config, snakemake_internals.given(workflow))
 try:
     CONFIG = Config(config)
     CONFIG.selected()
-    if workflow.is_main_process:
-        CONFIG.check_files()
-        check_published()
-        check_requested()
 except GeffectError as error:
     absent = (
         snakemake_internals.reads_configfile(workflow)
@@ -79,6 +76,7 @@ RELEARN = config["relearn"] is not None
 QUANTIZE = bool(config["quantize"])
 SCRATCH = [m for m in CONFIG.models if CONFIG.source(m) == "scratch"]
 HUB = [m for m in CONFIG.models if CONFIG.source(m) == "hub"]
+BY_PATH = [m for m in CONFIG.models if CONFIG.source(m) == "path"]
 # (model, corpus) of fine-tuned models that are given, and of those of the hub among them.
 GIVEN = [(m, c) for m in CONFIG.models for c in CONFIG.corpora(m) if CONFIG.given(m, c)]
 GIVEN_ON_HUB = [(m, c) for m, c in GIVEN if "id" in CONFIG.given(m, c)]
@@ -151,9 +149,6 @@ def background_tables():
 
 def base_model(wildcards):
     """The model folder that fine-tuning starts from."""
-    entry = CONFIG.model(wildcards.model)
-    if entry["source"] == "path":
-        return entry["path"]
     base = f"{ROOT}/models/{wildcards.model}/base"
     return (
         f"{base}/seed{wildcards.seed}/model"
@@ -220,6 +215,17 @@ def content_of_given(wildcards):
     folder = given_model(wildcards).get("path")
     record = fill(f"{MODEL}/record.json", **dict(wildcards.items()))
     return None if folder is None else given.hashes(folder, record)
+
+
+def given_base(wildcards):
+    """The folder that a model's fine-tuning starts from, as `given_model` has it."""
+    return dict(path=CONFIG.model(wildcards.model)["path"])
+
+
+def content_of_base(wildcards):
+    """The same hashes of that folder."""
+    record = f"{ROOT}/models/{wildcards.model}/base/record.json"
+    return given.hashes(given_base(wildcards)["path"], record)
 
 
 def checkpoints(path):
@@ -393,6 +399,32 @@ def own_files():
 def refusals_hash():
     """Hash of the refusals' content, wherever their file lies."""
     return sha256(refusals_path(config["data"]["refusals"]))
+
+
+def data_are_made():
+    """Whether the data job has read own files as they are, by its code as it is."""
+    if not (CONFIG.own_tables and CONFIG.sizes_file.is_file()):
+        return False
+    try:
+        settings = dict(
+            settings=data_settings(),
+            splits=CONFIG.splits,
+            files=own_files(),
+            refusals=refusals_hash(),
+        )
+    except (OSError, GeffectError):  # which the check of the files tells better
+        return False
+    asked = dict(cell={}, settings=settings, code=hashed("data"))
+    return stale.differences(f"{ROOT}/data/record.json", asked) == []
+
+
+if workflow.is_main_process:
+    try:
+        CONFIG.check_files(data_are_made())
+        check_published()
+        check_requested()
+    except GeffectError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def cell_files(wildcards):

@@ -3,6 +3,7 @@ were fine-tuned elsewhere.
 
 base_training  data/*.parquet -> models/{model}/base/seed{seed}/{model/,training.parquet,record.json}
 finetune       base model, data/{corpus}.parquet -> models/{model}/{corpus}/seed{seed}/{model/,training.parquet,record.json}
+take_base      a folder -> models/{model}/base/{model/,record.json}, with links to its files
 take_model     a given folder, or a model of the hub -> models/{model}/{corpus}/seed{seed}/{model/,record.json},
                with links to its files; the same for every seed
 """
@@ -96,3 +97,21 @@ rule take_model:
         code=hashed("take_model"),
     script:
         "../scripts/take_model.py"
+
+
+use rule take_model as take_base with:
+    input:
+        downloaded=[],
+    output:
+        model=directory(f"{ROOT}/models/{{model}}/base/model"),
+        record=f"{ROOT}/models/{{model}}/base/record.json",
+    log:
+        f"{ROOT}/logs/take_base/{{model}}.log",
+    benchmark:
+        f"{ROOT}/benchmarks/take_base/{{model}}.tsv"
+    wildcard_constraints:
+        model=one_of(BY_PATH),
+    params:
+        given=given_base,
+        content=content_of_base,
+        code=hashed("take_model"),

@@ -21,6 +21,7 @@ KINDS = dict(
     base_training="model",
     download_finetuned="model",
     finetune="model",
+    take_base="model",
     take_model="model",
     unlearn="cell",
     geffect="cell",
@@ -122,9 +123,9 @@ def base_rows():
     seeds = list(dict.fromkeys((cell.model, cell.seed) for cell in CONFIG.cells))
     return (
         [
-            row(model, base=stage("download_model", model=model))
-            for model in CONFIG.models
-            if model in HUB
+            row(model, base=stage(rule, model=model))
+            for rule, models in (("download_model", HUB), ("take_base", BY_PATH))
+            for model in models
         ]
         + [
             row(

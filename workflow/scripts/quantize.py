@@ -1,12 +1,10 @@
 """Rules quantize and quantize_reference: what a model knows when its weights are rounded."""
 
-import pandas as pd
-
 from geffect import files, frames
 from geffect.data.encoding import Encoder
 from geffect.data.rows import read_rows
 from geffect.evaluation.folder import holds_weights
-from geffect.evaluation.recall import Recall, nothing
+from geffect.evaluation.recall import Recall, nothing, write
 from geffect.jobs import context, provenance
 from geffect.models.folder import load_model
 from geffect.models.rounding import round_weights
@@ -32,10 +30,8 @@ def main(job):
                 about["rounded"][bits] = round_weights(model, bits)
                 tables[bits] = recall.table(model)
                 context.log.info("%d bits: %.0f%% of weights", bits, 100 * about["rounded"][bits])
-        every = (WHOLE_BITS, *params.bits)
-        found = [tables.get(b, nothing(TOFU_SETS, TOFU_SETS)).assign(bits=b) for b in every]
-        table = pd.concat(found, ignore_index=True)[["bits", "metric", "dataset", "value"]]
-        frames.write(frames.with_cell(table, frames.key_of(wildcards)), output.quantized)
+        key, missing = frames.key_of(wildcards), nothing(TOFU_SETS, TOFU_SETS)
+        write(tables, "bits", (WHOLE_BITS, *params.bits), missing, key, output.quantized)
         files.write_json(provenance.record(made) | about, output.record)
         context.log.info("wrote %s", output.quantized)
 

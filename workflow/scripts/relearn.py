@@ -1,13 +1,11 @@
 """Rules relearn and relearn_reference: a model relearns a few forget rows; what of the others."""
 
-import pandas as pd
-
 from geffect import files, frames
 from geffect.data.draws import division, generator
 from geffect.data.encoding import Encoder
 from geffect.data.rows import read_rows
 from geffect.evaluation.folder import holds_weights
-from geffect.evaluation.recall import Recall, nothing
+from geffect.evaluation.recall import Recall, nothing, write
 from geffect.jobs import context, provenance
 from geffect.models.folder import load_model
 from geffect.names import OTHER, RELEARNED, RETAIN
@@ -52,9 +50,8 @@ def main(job):
                 about["missing"]["later epochs"] = f"diverged at update {step}: {reason}"
                 context.log.warning("relearning diverged at update %d: %s", step, reason)
         epochs = range(int(settings.epochs) + 1)
-        found = [tables.get(k, nothing(DATASETS, [OTHER])).assign(epoch=k) for k in epochs]
-        table = pd.concat(found, ignore_index=True)[["epoch", "metric", "dataset", "value"]]
-        frames.write(frames.with_cell(table, frames.key_of(wildcards)), output.relearn)
+        key, missing = frames.key_of(wildcards), nothing(DATASETS, [OTHER])
+        write(tables, "epoch", epochs, missing, key, output.relearn)
         files.write_json(provenance.record(made) | about, output.record)
         context.log.info("wrote %s", output.relearn)
 

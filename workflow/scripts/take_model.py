@@ -1,4 +1,4 @@
-"""Rule take_model: a model that was fine-tuned elsewhere, in the place of one that is made here."""
+"""Rules take_model and take_base: a model from elsewhere, in the place of one that is made here."""
 
 from geffect import files
 from geffect.jobs import context, provenance
@@ -6,7 +6,7 @@ from geffect.models import given
 
 
 def main(inputs, output, params, wildcards, log):
-    what = f"take {wildcards.model} {wildcards.corpus} seed{wildcards.seed}"
+    what = f"take {' '.join(str(value) for _, value in wildcards.items())}"
     with context.job(what, log):
         folder = inputs.downloaded or params.given["path"]
         given.link(folder, output.model, together=bool(inputs.downloaded))

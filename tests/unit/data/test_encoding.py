@@ -281,8 +281,9 @@ def test_the_encoder_of_a_folder_knows_how_long_a_row_may_be(tiny_model, tokeniz
 
 
 @pytest.mark.parametrize("closed", [True, False])
-def test_every_token_of_a_running_text_is_labelled(any_tokenizer, closed):
-    text = "The river Lume runs through the town."
+@pytest.mark.parametrize("before", ["", " ", "\n\n ", "  "])
+def test_every_token_of_a_running_text_is_labelled(before, any_tokenizer, closed):
+    text = f"{before}old river Lume runs through the town. "
     example = encode_text(any_tokenizer, text, closed)
     eos = (any_tokenizer.eos_token_id,) if closed else ()
     own = any_tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -7,9 +7,9 @@ by autograd, and the chain rule from there: ∂/∂B = s · G Aᵀ, ∂/∂A = s
 import copy
 
 import families
-import numpy as np
 import pytest
 import torch
+from low_rank import ALPHA, RANK, SCALE, factors, in_coordinates, merged_by_hand
 from naive import products, summed
 
 from geffect.data.batches import collate
@@ -22,8 +22,6 @@ from geffect.models import adapters
 from geffect.models.components import component_map
 from geffect.names import ADAPTER, MERGED
 
-RANK, ALPHA = 2, 3.0
-SCALE = ALPHA / RANK
 TOLERANCE = 1e-6  # some families compute a few steps in float32
 
 
@@ -33,48 +31,6 @@ def moved(model, rng, scale=0.3):
         for parameter in adapters.weights(model).values():
             parameter.add_(torch.from_numpy(rng.normal(0, scale, tuple(parameter.shape))))
     return model
-
-
-def factors(model):
-    """Module -> A and B in numpy."""
-    found = {}
-    for name, p in model.named_parameters():
-        for side in "AB":
-            if name.endswith(f".lora_{side}.default.weight"):
-                key = name.removesuffix(f".lora_{side}.default.weight")
-                found.setdefault(key, {})[side] = p.detach().double().numpy()
-    return found
-
-
-def transposed(plain, module):
-    """Conv1D keeps its weight the other way round."""
-    return type(plain.get_submodule(module)).__name__ == "Conv1D"
-
-
-def merged_by_hand(model, base):
-    """A plain model with W0 + s · BA."""
-    plain = copy.deepcopy(base)
-    with torch.no_grad():
-        for module, found in factors(model).items():
-            delta = SCALE * found["B"] @ found["A"]
-            delta = delta.T if transposed(plain, module) else delta
-            weight = plain.get_submodule(module).weight
-            weight.add_(torch.from_numpy(np.ascontiguousarray(delta)).to(weight))
-    return plain
-
-
-def in_coordinates(of_plain, model, plain, coordinates):
-    """A gradient of the plain model in one of the two coordinates, by the names in `model`."""
-    result = {}
-    for module, found in factors(model).items():
-        whole = of_plain[f"{module}.weight"]
-        if coordinates == MERGED:
-            result[f"{module}.base_layer.weight"] = whole
-            continue
-        whole = whole.T if transposed(plain, module) else whole
-        result[f"{module}.lora_A.default.weight"] = SCALE * found["B"].T @ whole
-        result[f"{module}.lora_B.default.weight"] = SCALE * whole @ found["A"].T
-    return result
 
 
 def components_of(model, gradients):

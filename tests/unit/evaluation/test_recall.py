@@ -3,12 +3,13 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from common import rows_of
 
 from geffect.errors import DataError
-from geffect.evaluation.recall import METRICS, Recall, nothing
+from geffect.evaluation.recall import METRICS, Recall, nothing, write
 from geffect.evaluation.samples import EvaluationSettings, samples
 from geffect.evaluation.summary import metrics
 
@@ -98,3 +99,16 @@ def test_a_broken_model_has_no_values(model, encoder):
     absent = nothing(["other", "relearned"], ["other"])
     assert absent[["metric", "dataset"]].equals(found[["metric", "dataset"]])
     assert absent["value"].isna().all()
+
+
+def test_tables_of_several_weights_are_written_as_one(tmp_path):
+    missing = nothing(["other"], [])
+    known = missing.assign(value=[0.1, 0.2, 0.3])
+    key = {"model": "m", "split": "s", "objective": "o", "regularizer": "none", "seed": "3"}
+    write({0: known, 2: known}, "epoch", [2, 1, 0], missing, key, tmp_path / "a.parquet")
+    found = pd.read_parquet(tmp_path / "a.parquet")
+    assert list(found) == [*key, "epoch", "metric", "dataset", "value"]
+    assert found["epoch"].tolist() == [2] * 3 + [1] * 3 + [0] * 3
+    expected = [0.1, 0.2, 0.3, math.nan, math.nan, math.nan, 0.1, 0.2, 0.3]
+    assert found["value"].tolist() == pytest.approx(expected, nan_ok=True)
+    assert found["seed"].eq(3).all() and found["dataset"].eq("other").all()

@@ -353,9 +353,13 @@ class Config:
         pairs = zip(kinds, losses, strict=True)
         return [registry.get(kind, loss["name"]).path for kind, loss in pairs if loss is not None]
 
-    def check_files(self) -> None:
+    def check_files(self, counted: bool = False) -> None:
         """Checks the files that the configuration names (of data, the refusals, model folders), and
         what depends on the number of rows in own files.
+
+        Args:
+            counted: whether the data job has read the own files as they are, so that they need not
+                be read again.
 
         Raises:
             ConfigError: no folder is named, or the files of a model do not fit one another.
@@ -368,7 +372,8 @@ class Config:
                 raise ConfigError("data.directory: not set; name TOFU's folder or set GEFFECT_TOFU")
             verify_folder(folder)
         if self.own_tables:
-            self.sizes = own.read(data, self.splits).sizes
+            if not counted:
+                self.sizes = own.read(data, self.splits).sizes
             self._check_rows()
         read_refusals(data["refusals"])
         for model in self.models:

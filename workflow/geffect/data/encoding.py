@@ -73,10 +73,13 @@ def encode_text(tokenizer: PreTrainedTokenizerFast, text: str, closed: bool = Tr
     Raises:
         DataError: the text has no token.
     """
-    ids, offsets = _tokens(tokenizer, text)
-    first = next((i for i, (start, end) in enumerate(offsets) if end > start), len(ids))
-    if first == len(ids):
+    encoded = tokenizer(text, return_special_tokens_mask=True)
+    # Not by offsets, which some tokenizers trim to nothing for white space.
+    added = list(encoded["special_tokens_mask"])
+    if 0 not in added:
         raise DataError(f"text {text[:60]!r}: it has no token; fix the row")
+    first, last = added.index(0), len(added) - added[::-1].index(0)
+    ids = list(encoded["input_ids"])[:last]
     if first == 0:
         bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
         ids, first = [eos if bos is None else bos, *ids], 1

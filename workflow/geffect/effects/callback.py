@@ -12,12 +12,13 @@ from transformers import PreTrainedModel, Trainer, TrainerCallback
 from geffect.data.encoding import Example, check_lengths
 from geffect.data.given import tokenised
 from geffect.effects.given import GivenMeasurement, make_folder
+from geffect.effects.tuned import check_coordinates, original_within
 from geffect.effects.undisturbed import INSTEAD, check_undivided, undisturbed
 from geffect.errors import ConfigError, ModelError
 from geffect.losses.given import Function, given_loss
 from geffect.losses.loss import Loss
 from geffect.models.components import check_blocks
-from geffect.names import OBJECTIVE, REGULARIZER
+from geffect.names import ADAPTER, OBJECTIVE, REGULARIZER
 
 Rows = Iterable[Example | Mapping[str, Any]]
 
@@ -57,13 +58,16 @@ class GEffectCallback(TrainerCallback):
             losses that train on refusals.
         regularizer_rows: those of the regularizer's, by default those of `retain`.
         original: θ_o, for losses such as KL that look at it at every step; by default a copy of
-            the model is kept if one is needed.
+            the model is kept if one is needed. LoRA adapters that begin at zero need none: switched
+            off, they leave θ_o.
         control_vector: RMU's u [d], for losses that need it.
         components: those that the tables keep, such as `total`, `deep` or `layer.1`; None for all.
         instances: whether to make this table too.
         tokens: likewise; it needs the trainer's `processing_class`, a tokenizer.
         change: how the change of risk is predicted, "trapezoid" or "simpson".
         micro_batch_size: rows at once; a matter of memory only.
+        parameters: of a model with adapters of PEFT: "adapter", G-effects of whatever is trained,
+            or "merged", of the weights that plain LoRA is merged into.
         key: values of the columns `model`, `split`, `objective`, `regularizer`, `seed` that are to
             be others than the model's name, "given", the losses' names and the trainer's seed.
 
@@ -91,6 +95,7 @@ class GEffectCallback(TrainerCallback):
         tokens: bool = False,
         change: str = "trapezoid",
         micro_batch_size: int = 8,
+        parameters: str = ADAPTER,
         key: Mapping[str, Any] | None = None,
     ):
         if every < 1:
@@ -117,6 +122,7 @@ class GEffectCallback(TrainerCallback):
             "tokens": tokens,
             "change": change,
             "micro_batch_size": micro_batch_size,
+            "parameters": parameters,
         }
         self.original, self.every, self.out = original, every, make_folder(out)
         self.given_key = dict(key or {})
@@ -134,8 +140,10 @@ class GEffectCallback(TrainerCallback):
 
         Raises:
             ModelError: the model is sharded, several processes train it, its architecture is not
-                understood, or the training is a resumed one.
-            ConfigError: tables of tokens are asked for without a tokenizer.
+                understood, or the training is a resumed one; merged weights are asked for, and
+                something else than plain LoRA is trained.
+            ConfigError: tables of tokens are asked for without a tokenizer, or merged weights
+                without adapters.
             DataError: a row is longer than the model's number of positions.
         """
         model = given["model"]
@@ -149,6 +157,7 @@ class GEffectCallback(TrainerCallback):
                 f"the training resumes at step {state.global_step}, where θ_o is no longer there; "
                 "measure its checkpoints with `python -m geffect effects`"
             )
+        check_coordinates(model, self.settings["parameters"])
         check_blocks(model.config, type(model).__name__)
         for name, examples in self.rows.items():
             limit = getattr(model.config, "max_position_embeddings", None)
@@ -162,7 +171,7 @@ class GEffectCallback(TrainerCallback):
         self.key = self.measurement.cell_key(named, args.seed, self.given_key)
         original = self.original
         if original is None and self.measurement.looks_at_original:
-            original = _copied(model)
+            original = original_within(model) or _copied(model)
         with undisturbed(model, self.precision):
             self.measurement.begin(model, original)
         self._measure(model, args, state, control)

@@ -6,6 +6,7 @@ is made, in the workflow's own loop. Elsewhere the whole displacement is one ter
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -15,14 +16,18 @@ from transformers import PreTrainedModel
 from geffect import frames
 from geffect.cells.given import GivenCell
 from geffect.data.encoding import Example
-from geffect.effects.gradients import places
+from geffect.effects.gradients import Gradient, places
 from geffect.effects.measurement import Measurement
+from geffect.effects.tuned import check_parameters, is_lora_alone
 from geffect.errors import ConfigError
 from geffect.losses.loss import Loss
+from geffect.models.adapters import is_adapted
 from geffect.models.components import component_map
 from geffect.names import (
+    ADAPTER,
     COMBINED,
     EFFECT_DATASETS,
+    MERGED,
     NO_REGULARIZER,
     OBJECTIVE,
     REGULARIZER,
@@ -48,9 +53,12 @@ class GivenMeasurement(Measurement):
         instances, tokens: whether to make these tables too.
         change: see `Measurement`.
         components: those that the tables keep, such as `total` or `layer.1`; None for all.
+        parameters: of a model with adapters: "adapter", whatever is trainable, or "merged", the
+            weights that plain LoRA is merged into (`tuned.check_coordinates`).
 
     Raises:
-        ConfigError: a loss needs u, or the objective rows with refusals, and they are not given.
+        ConfigError: a loss needs u, or the objective rows with refusals, and they are not given;
+            there are no such `parameters`.
         DataError: a data set is empty, or one of its rows has no label token.
     """
 
@@ -70,7 +78,9 @@ class GivenMeasurement(Measurement):
         tokens: bool = False,
         change: str = "trapezoid",
         components: Sequence[str] | None = None,
+        parameters: str = ADAPTER,
     ):
+        check_parameters(parameters)
         given = {OBJECTIVE: objective} | ({} if regularizer is None else {REGULARIZER: regularizer})
         for kind, loss in given.items():
             if "control_vector" in loss.needs and control_vector is None:
@@ -93,7 +103,15 @@ class GivenMeasurement(Measurement):
         )
         draws = cell.given_draws(control_vector)
         super().__init__(
-            cell, draws, {}, retain, micro_batch_size, instances, tokens, change=change
+            cell,
+            draws,
+            {},
+            retain,
+            micro_batch_size,
+            instances,
+            tokens,
+            change=change,
+            parameters=parameters,
         )
         self.kept = None if components is None else list(components)
         self.names = {
@@ -114,6 +132,21 @@ class GivenMeasurement(Measurement):
                     f"component {name!r}: unknown{ConfigError.suggestion(name, known)}"
                 )
         super().begin(start, original)
+
+    def at(
+        self,
+        model: PreTrainedModel,
+        step: int,
+        moved: Mapping[str, Gradient] = MappingProxyType({}),
+    ) -> None:
+        """Measures at a model's weights, as of `Measurement`.
+
+        What is trained beside LoRA, or instead of it, is measured as it is.
+        """
+        if self.parameters == MERGED or is_lora_alone(model) or not is_adapted(model):
+            super().at(model, step, moved)
+        else:
+            self._measure(model, step, moved)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """The tables of `Measurement.tables`, of the kept components.

@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from geffect.errors import ModelError
+from geffect.models.adapters import is_adapted
 from geffect.models.compute import computing_in
 
 INSTEAD = "train on one device, or measure saved checkpoints with `python -m geffect effects`"
@@ -25,8 +26,8 @@ def check_undivided(model: torch.nn.Module) -> None:
     """Checks that gradients can be taken here: that every parameter is whole, and only a parameter.
 
     Raises:
-        ModelError: the model is sharded (FSDP, DeepSpeed), offloaded or quantised, or something
-            acts on a gradient as soon as it is there.
+        ModelError: the model is sharded (FSDP, DeepSpeed), offloaded, or quantised and without
+            LoRA, or something acts on a gradient as soon as it is there.
     """
 
     def refuse(what: str) -> ModelError:
@@ -35,6 +36,8 @@ def check_undivided(model: torch.nn.Module) -> None:
     for module in model.modules():
         if found := _SHARDED_MODULES & _kinds(module):
             raise refuse(f"{type(model).__name__} is sharded ({found.pop()})")
+    # Their gradients pass through quantised weights, which have none of their own.
+    adapted = is_adapted(model)
     for name, parameter in model.named_parameters():
         if found := _SHARDED_PARAMETERS & _kinds(parameter):
             raise refuse(f"parameter {name} is sharded ({found.pop()})")
@@ -44,7 +47,7 @@ def check_undivided(model: torch.nn.Module) -> None:
             raise refuse(f"parameter {name} is sharded (nothing of it is here)")
         if parameter.is_meta:
             raise refuse(f"parameter {name} is offloaded")
-        if not parameter.is_floating_point():
+        if not (parameter.is_floating_point() or adapted):
             raise refuse(f"parameter {name} is quantised ({parameter.dtype})")
         if parameter._post_accumulate_grad_hooks or parameter._backward_hooks:
             raise ModelError(

@@ -5,11 +5,13 @@ A part of the evaluation that takes teacher-forced passes alone, over any rows.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from transformers import PreTrainedModel
 
+from geffect import frames
 from geffect.data.encoding import Encoder, Example
 from geffect.evaluation.metrics.exact_memorization import exact_memorization
 from geffect.evaluation.metrics.truth_ratio import forget_score, retain_score, truth_ratio
@@ -86,6 +88,29 @@ class Recall:
         nll = [(next(read), [next(read) for _ in wrong]) for _, wrong in self.others[name]]
         ratios = truth_ratio([right for right, _ in nll], [wrong for _, wrong in nll])
         return retain_score(ratios) if name == RETAIN else forget_score(ratios)
+
+
+def write(
+    tables: Mapping[int, pd.DataFrame],
+    by: str,
+    wanted: Iterable[int],
+    missing: pd.DataFrame,
+    key: Mapping[str, object],
+    path: str | Path,
+) -> None:
+    """Writes the tables of several weights as one.
+
+    Args:
+        tables: number -> the table of the weights that it stands for, such as those after an epoch.
+        by: the column of those numbers.
+        wanted: the numbers that the table is to have, in this order.
+        missing: stands where there is no table (`nothing`).
+        key: the keys of a cell, or of a reference model.
+        path: of the table, with CELL, `by`, and `COLUMNS`.
+    """
+    found = [tables.get(number, missing).assign(**{by: number}) for number in wanted]
+    table = pd.concat(found, ignore_index=True)[[by, *COLUMNS]]
+    frames.write(frames.with_cell(table, key), path)
 
 
 def nothing(datasets: Iterable[str], ratios: Iterable[str]) -> pd.DataFrame:
