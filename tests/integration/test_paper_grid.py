@@ -5,12 +5,15 @@ checkpointing, offloading, micro-batches, template, resources. Cells are some of
 """
 
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from checkout import TABLES, Checkout
+from cluster import Cluster
+from submitting import Submitted
 
 from geffect.config import Config
 from geffect.cost.command import configuration
@@ -48,6 +51,8 @@ CELLS = {
     "llama-2-7b": ["ga+none", "ga+rr", "npo_b1+none", "wtnpo+kl", "tnpo_b1+none", "rmu+none"],
 }
 
+SUBMITTED = {"phi-1_5": "wga_a0.5+none", "llama-2-7b": "wtnpo+kl"}
+
 
 def kind(objective):
     """An objective, and whether it is one of a sweep: wga_a0.5 -> wga_a."""
@@ -76,6 +81,11 @@ def fewer_layers(variant, blocks):
         layer = max(1, round(own["layer"] / blocks[name] * BLOCKS))
         found.setdefault("models", {})[name] = {"layer": layer}
     return found
+
+
+def cell_of(model, cell):
+    """The folder of a cell, from that of the checkout."""
+    return f"results/{RUN}/cells/{model}/{SPLIT}/{cell}/seed{SEED}"
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +140,7 @@ def test_the_cells_have_all_kinds_of_the_grid(literal):
 @pytest.mark.parametrize("model", CELLS)
 def test_every_cell_is_trained_measured_and_evaluated(model, run, literal):
     for cell in CELLS[model]:
-        folder = run.folder / f"results/{RUN}/cells/{model}/{SPLIT}/{cell}/seed{SEED}"
+        folder = run.folder / cell_of(model, cell)
         found = {name: pd.read_parquet(folder / f"{name}.parquet") for name in TABLES}
         terms = {"objective", "combined"} | ({"regularizer"} if "+none" not in cell else set())
         if cell == "ga+none":
@@ -150,3 +160,29 @@ def test_the_main_table_has_every_cell(run):
     there = {(row.model, f"{row.objective}+{row.regularizer}") for row in main.itertuples()}
     assert {(model, cell) for model, cells in CELLS.items() for cell in cells} <= there
     assert (main["status"] == "ok").all()
+
+
+@pytest.mark.slurm
+def test_through_the_profile_jobs_get_what_their_model_names_and_cells_have_the_same_bytes(
+    run, literal, checkout, tmp_path, tmp_path_factory
+):
+    names = [f"{cell_of(*submitted)}/metrics.parquet" for submitted in SUBMITTED.items()]
+    with Cluster(tmp_path / "slurm") as slurm:
+        folder = checkout(tmp_path_factory.mktemp("copy"))
+        copy = Submitted(folder, slurm.environment, configuration=run.configuration[0])
+        for name in ("data", "models", "references"):
+            made = f"results/{RUN}/{name}"
+            shutil.copytree(run.folder / made, folder / made)
+        copy.submit(*names)
+    requested = {"unlearn": "unlearn_in_run", "evaluate": "evaluate"}
+    assert sorted(line[0] for line in copy.scripts) == sorted([*requested, *requested])
+    assert all(line[-2] == "gpu" and line[-1] in ("0", "1") for line in copy.scripts)
+    logs = [path.read_text() for path in (copy.folder / "results/slurm_logs").rglob("*.log")]
+    for model, cell in SUBMITTED.items():
+        for rule, stage in requested.items():
+            wanted = literal.resources(model, stage)["mem_mb"]
+            found = [t for t in logs if f"rule {rule}:" in t and cell_of(model, cell) in t]
+            assert len(found) == 1 and f"mem_mb={wanted}," in found[0], (model, stage)
+        for name in (*TABLES, "training", "metrics", "samples"):
+            file = f"{cell_of(model, cell)}/{name}.parquet"
+            assert (copy.folder / file).read_bytes() == (run.folder / file).read_bytes(), file

@@ -1,4 +1,4 @@
-"""A private Slurm of one machine in one folder: two partitions, two pretended A100s.
+"""A private Slurm of one machine in one folder: two partitions; two A100s and 512 GB are pretended.
 
     python tests/slurm/cluster.py start FOLDER [--accounting]
     python tests/slurm/cluster.py stop FOLDER
@@ -55,7 +55,7 @@ SelectTypeParameters=CR_CPU_Memory
 KillWait=5
 {accounting}
 GresTypes=gpu
-NodeName=localhost NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 Gres=gpu:a100:2 State=UNKNOWN
+NodeName=localhost NodeAddr=127.0.0.1 CPUs=8 RealMemory=512000 Gres=gpu:a100:2 State=UNKNOWN
 PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP DefMemPerCPU=1000
 PartitionName=gpu Nodes=ALL Default=NO MaxTime=INFINITE State=UP DefMemPerCPU=1000
 """

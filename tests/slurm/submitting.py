@@ -1,4 +1,4 @@
-"""Runs of the nano configuration through the profile, watched and disturbed from inside.
+"""Runs through the profile, watched and disturbed from inside; of the nano configuration mostly.
 
 A `sitecustomize.py` in the copy is the first thing that every Python of a run executes. It notes
 which script ran where, makes Snakemake look at its jobs every second, and does to a script what a
@@ -67,12 +67,13 @@ if "/.snakemake/scripts/" in script:
 
 
 class Submitted(Checkout):
-    """A checkout whose config.yaml is the nano configuration, so that commands are literal."""
+    """A checkout whose config.yaml has a configuration in it, so that commands are literal."""
 
-    def __init__(self, folder, environment, *changes):
+    def __init__(self, folder, environment, *changes, configuration=NANO):
         super().__init__(folder)
         settings = yaml.safe_load((folder / "config.yaml").read_text())
-        for change in (yaml.safe_load(NANO.read_text()), *changes):
+        settings = json.loads(json.dumps(settings))  # what anchors share would change together
+        for change in (yaml.safe_load(configuration.read_text()), *changes):
             update_config(settings, change)
         (folder / "config.yaml").write_text(yaml.safe_dump(settings))
         (folder / "workflow/sitecustomize.py").write_text(INSIDE)
