@@ -618,7 +618,7 @@ def test_halves_of_a_run_are_by_learning_rate(grid):
 
 
 def test_the_interval_over_seeds_is_that_of_students_t(grid, rng):
-    values = rng.uniform(-0.9, -0.2, 4)
+    values = rng.uniform(-0.6, -0.4, 4)  # the interval stays within a cosine's range
     row = with_seeds(grid, values)
     low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values))
     assert (row["low"], row["high"]) == pytest.approx((low, high))
