@@ -5,9 +5,13 @@ just the registry and the configuration. Everything else is imported on first us
 """
 
 import importlib
+import time
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# What a job imports after this, torch for one, counts as its time.
+IMPORTED = time.monotonic()
 
 if TYPE_CHECKING:
     from geffect.data.encoding import Encoder as Encoder

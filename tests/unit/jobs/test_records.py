@@ -65,6 +65,19 @@ def test_a_finished_job_leaves_a_record_of_what_it_took(log):
     assert [path.suffix for path in sorted(log.parent.iterdir())] == [".json", ".log"]
 
 
+def test_what_a_job_imports_before_its_record_counts_as_its_time():
+    code = "import geffect, time; time.sleep(0.3); from geffect.jobs.records import usage"
+    code += "; print(usage()['wall_seconds'])"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": LIBRARY},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert float(run.stdout) >= 0.3
+
+
 def test_a_fork_counts_its_own_time():
     reading, writing = os.pipe()
     time.sleep(0.3)

@@ -17,15 +17,15 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from geffect import files
+from geffect import IMPORTED, files
 from geffect.errors import GeffectError, JobError, UnreachableError
 from geffect.jobs import slurm
 
 MIB = 2**20
 _GRACE, _PAUSE = 60.0, 2.0
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
-# Jobs import this module as they start, or are forks of a process that has.
-_STARTED = time.monotonic()
+# Jobs import geffect first of all, or are forks of a process that has.
+_STARTED = IMPORTED
 
 
 def _start() -> None:
