@@ -63,8 +63,8 @@ bench-gpu: .venv/installed
 # With TINY=1 a tiny model on the CPU.
 CHAIN := config/full_size.yaml $(if $(TINY),config/full_size_tiny.yaml)
 bench-chain: .venv/installed
-	$(BIN)/snakemake --cores 1 --quiet rules cells \
-	  results/full_size$(if $(TINY),_tiny)/tables/main.md --configfile $(CHAIN)
+	$(BIN)/snakemake --configfile $(CHAIN) --cores 1 --quiet rules -- cells \
+	  results/full_size$(if $(TINY),_tiny)/tables/main.md
 	@cat results/full_size$(if $(TINY),_tiny)/tables/main.md
 
 docs: .venv/dev

@@ -119,6 +119,31 @@ def test_hours_scale_with_the_card_and_its_utilisation(paper):
     assert job.seconds(card, UTILISATION["bf16"] / 2) - fixed == pytest.approx(whole * 2)
 
 
+def test_a_gpu_launches_while_it_computes_and_a_cpu_in_between(paper):
+    job = replace(jobs(one_cell(paper), "unlearn")[0], work=Work(flops=7e13, launches=25000))
+    card = own_card(1e13, 80)
+    rest = replace(job, work=Work()).seconds(card)
+    products = replace(job, work=Work(flops=7e13)).seconds(card) - rest
+    launches = replace(job, work=Work(launches=25000)).seconds(card) - rest
+    assert launches > 0
+    assert job.seconds(card) - rest == pytest.approx(max(products, launches))
+    on_cpu = replace(job, gpus=0)
+    assert on_cpu.seconds(card) - rest == pytest.approx(products + launches)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_base_training_reads_rows_of_a_third_of_the_length_unless_they_are_own_ones(known):
+    plan = Plan(Config(configuration(["config/tofu_small.yaml"], [])))
+    if not known:
+        plan.sizes = replace(plan.sizes, background=(100, 117))
+    per_pass = [
+        job.work.flops / job.work.launches  # both train in the same batches
+        for job in plan.jobs
+        if job.stage in ("base_training", "finetune")
+    ]
+    assert per_pass[0] / per_pass[1] == pytest.approx(88 / 263 if known else 1)
+
+
 def test_bf16_is_faster_and_tf32_between(paper):
     raw = outside(one_cell(paper))
     full = changed(raw, **{"models__llama-2-7b__precision": "float32"})

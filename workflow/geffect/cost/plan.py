@@ -47,10 +47,10 @@ STAGES = (
 )
 COUNTED = ("gpus", "mem_mb")
 """What a job requests as counted where the configuration does not name it."""
-# Mean characters of a question with its answer and of the answer, without the prompt's own; rows
-# of real authors and world facts.
+# Mean characters of a question with its answer and of the answer, without the prompt's own, and of
+# a question about real authors or world facts with its answer; rows of these two.
 _CHARACTERS = {"tofu": (245, 170), "fictional": (182, 110)}
-_PROMPT = 18
+_PROMPT, _SHORT = 18, 70
 _BACKGROUND = {"hub": (100, 117), "directory": (100, 117)}
 # Tokens of the longest of a few rows, as a multiple of the mean.
 _LONGEST = 1.6
@@ -106,8 +106,9 @@ class Job:
         share = UTILISATION[mode] if utilisation is None else utilisation
         busy = self.work.flops / (card.flops[mode] * share)
         busy += self.work.traffic / (card.bandwidth * OF_BANDWIDTH)
-        busy = max(busy, self.work.launches * _LAUNCH) + self.work.disk / _DISK
-        busy += self.work.host / _HOST
+        launching = self.work.launches * _LAUNCH
+        busy = max(busy, launching) if self.gpus else busy + launching  # a CPU does one at a time
+        busy += self.work.disk / _DISK + self.work.host / _HOST
         states = self.occasions
         if self.interval:
             states = min(states, int(busy / self.interval))
@@ -207,7 +208,7 @@ class Plan:
         """Mean tokens of a row, and of its answer."""
         source = "fictional" if self.raw["data"]["source"] == "fictional" else "tofu"
         whole, answer = self.sizes.characters or _CHARACTERS[source]
-        characters = 4.4 if shape.vocabulary > 20000 else 3.6  # of a token
+        characters = _characters(shape)
         return (whole + _PROMPT) / characters, answer / characters
 
     def _passes(self, model: str) -> Passes:
@@ -351,6 +352,8 @@ class Plan:
         settings = TrainingSettings(**self.config.training(model, stage))
         steps = settings.steps(rows)
         passes = self._passes(model)
+        if stage == "base_training" and self.sizes.background is None:
+            passes = replace(passes, tokens=(_SHORT + _PROMPT) / _characters(shape))
         if settings.length_bucket:
             passes = replace(passes, padding=1.05)
         one = 4 * shape.parameters
@@ -573,6 +576,11 @@ class Plan:
             chosen["change"] == "simpson",
             2 if "refusals" in needs[0] else 1,
         )
+
+
+def _characters(shape: Shape) -> float:
+    """Mean characters of a token."""
+    return 4.4 if shape.vocabulary > 20000 else 3.6
 
 
 @cache
