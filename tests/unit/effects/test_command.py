@@ -105,6 +105,11 @@ def _empty(training, name):
     (training / name).write_text("")
 
 
+def _adapters(folder):
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text("{}")
+
+
 def _change_row(training, change):
     rows = [dict(row) for row in FORGET]
     change(rows[3])
@@ -131,7 +136,12 @@ WRONG = {
         {},
         "checkpoint-9/model.safetensors: its weights are damaged",
     ),
-    "adapter": (
+    "adapters": (
+        lambda at, *_: _adapters(at / "tuned/checkpoint-3"),
+        {"checkpoints": ("tuned",)},
+        "tuned/checkpoint-3: adapters without their model; .*merge_and_unload",
+    ),
+    "no weights": (
         lambda at, *_: (at / "trained/checkpoint-9/model.safetensors").unlink(),
         {},
         "checkpoint-9: no model.safetensors.*merged",

@@ -48,6 +48,11 @@ def checkpoints_of(
         for path in inside or [folder]:
             number = _STEP.search(path.absolute().name)
             if not _is_model(path):
+                if adapters := sorted(path.glob("**/adapter_config.json")):
+                    raise ModelError(
+                        f"{adapters[0].parent}: adapters without their model; save the model with "
+                        "them merged into it (PEFT's merge_and_unload), and name that folder"
+                    )
                 raise ModelError(
                     f"{path}: no model, nor folders like checkpoint-500 that hold one; name "
                     "folders of save_pretrained"
