@@ -295,9 +295,19 @@ def test_colours_show_the_sign_and_numbers_need_no_pointer(token_page, browser):
         assert number(label.rpartition(" ")[2]) == pytest.approx(value, rel=0.01, abs=0.005)
         assert title.rpartition(" ")[2] == label.rpartition(" ")[2]
     browser.run("document.querySelector('#left details').open = true")
-    cells = "#left details tbody tr"
+    lines = "#left details tbody tr"
     browser.driver.implicitly_wait(2)
-    assert len(browser.driver.find_elements(By.CSS_SELECTOR, cells)) == len(TEXTS)
+    assert len(browser.driver.find_elements(By.CSS_SELECTOR, lines)) == len(TEXTS)
+    table = "const table = document.querySelector('#left details table');"
+    table += "return [...table.rows].map((r) => [...r.cells].map((c) => c.textContent))"
+    head, *lines = browser.run(table)
+    for line, row in zip(lines, rows.itertuples(), strict=True):
+        of = dict(zip(head, line, strict=True))
+        runner_up = TEXTS[row.runner_up].replace("\n", "⏎").strip()
+        assert of["runner-up"].strip("␣") == runner_up
+        found = [number(of[name]) for name in ("e_retain", "p of it", "entropy (nats)")]
+        expected = [row.e_retain, np.exp(row.logp_runner_up), row.entropy]
+        assert found == pytest.approx(expected, rel=0.02, abs=0.005)
 
 
 def test_two_runs_side_by_side_and_a_step_that_one_lacks(token_page, browser):

@@ -182,11 +182,13 @@
       if (!more.open || more.children.length > 1) return;
       const box = make("div", null, { class: "scroll", tabindex: "0", role: "region", "aria-label": "All numbers" });
       const table = make("table");
-      fill(table, ["#", "token", "e_retain", "e_unlearn", "p", "change of log p", "weight"],
+      fill(table, ["#", "token", "e_retain", "e_unlearn", "p", "change of log p", "weight", "runner-up", "p of it", "entropy (nats)"],
         of.tokens.map((text, j) => {
           const i = starts[sample()] + j, v = (n) => show(value(cell, n, step(), i));
-          return [j + 1, alone(text), v("e_retain"), v("e_unlearn"), show(Math.exp(value(cell, "logp", step(), i))), v("change"), cell.values.weight ? v("weight") : "–"];
-        }), [0, 2, 3, 4, 5, 6]);
+          const p = (n) => show(Math.exp(value(cell, n, step(), i))), other = runnerUp(cell, step(), i);
+          return [j + 1, alone(text), v("e_retain"), v("e_unlearn"), p("logp"), v("change"), cell.values.weight ? v("weight") : "–",
+            ...(other === null ? ["–", "–"] : [alone(other), p("logp_runner_up")]), cell.values.entropy ? v("entropy") : "–"];
+        }), [0, 2, 3, 4, 5, 6, 8, 9]);
       box.append(table); more.append(box);
     });
     node.append(line, list, more);
