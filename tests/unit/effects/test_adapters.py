@@ -193,14 +193,19 @@ def test_the_predicted_change_is_that_of_the_displacement_in_the_coordinates(
                 assert error <= 1e-6 * max(scale for _, scale in parts) + 1e-15, (term, place)
 
 
-def test_switched_off_adapters_are_the_original_model(adapted, rng, random_examples):
-    model, base = adapted()
-    moved(model, rng)
+@pytest.mark.parametrize("family", ["llama", "gpt2"])  # the second one has dropout
+def test_switched_off_adapters_are_the_original_model(family, adapted, rng, random_examples):
+    model, base = adapted(family)
+    moved(model, rng).train()
+    model.get_output_embeddings().eval()
+    modes = [module.training for module in model.modules()]
     original = adapters.original_beside(model, "nowhere", "cpu")
     ids = torch.tensor([random_examples(1, vocabulary=families.VOCABULARY)[0].ids])
     with torch.no_grad():
-        assert torch.equal(original(input_ids=ids).logits, base(input_ids=ids).logits)
-        assert not torch.equal(model(input_ids=ids).logits, base(input_ids=ids).logits)
+        expected = base.eval()(input_ids=ids).logits
+        assert torch.equal(original(input_ids=ids).logits, expected)
+        assert [module.training for module in model.modules()] == modes
+        assert not torch.equal(model.eval()(input_ids=ids).logits, expected)
     assert all(p.requires_grad for p in adapters.weights(model).values())
 
 

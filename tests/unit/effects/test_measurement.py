@@ -19,7 +19,7 @@ from geffect.losses import registry
 from geffect.losses.loss import RISK
 from geffect.models.components import component_map
 from geffect.models.folder import save_model
-from geffect.names import COMPONENTS
+from geffect.names import COMPONENTS, PROBE
 
 WEIGHTED = [s for s in declarations() if s.weighted]
 KEYS = ["step", "sample"]
@@ -246,6 +246,33 @@ def test_the_predicted_change_is_the_integral_of_the_gradient_along_the_step_rea
     last = risk[risk["step"].eq(7)]
     assert last["predicted_change"].isna().all() and last["measured_change"].isna().all()
     assert set(last["term"]) == {"objective"} and last["risk"].notna().sum() == 2
+
+
+def test_a_regularizer_may_need_the_originals_log_probabilities_alone(
+    cell_of, tiny_model, tokenizer, moved, tmp_path, naive_gradient
+):
+    path = tmp_path / "closer.py"
+    path.write_text(
+        'NEEDS = ["reference_logp"]\n'
+        "HYPERPARAMETERS = {}\n\n\n"
+        "def loss(view):\n    return (view.logp - view.logp_ref).square()\n"
+    )
+    cell = cell_of("ga", str(path), forget=3)
+    original = tiny_model("phi", tokenizer=tokenizer)
+    draws = cell.draw(16)
+    probes = {"again": cell.losses["regularizer"]}
+    measured = Measurement(cell, draws, probes, cell.held_out, 2)
+    assert not measured.looks_at_original
+    measured.begin(original)
+    model = moved(original)
+    measured.at(model, 4)
+    expected = naive_gradient(model, cell.losses["regularizer"].bind(original), cell.sample(draws))
+    risk = naive_gradient(model, RISK, cell.held_out)[1]
+    product = 0.5 * sum(float((g * risk[name]).sum()) for name, g in expected[1].items())
+    found = measured.tables()["geffect"].query("dataset == 'retain' and component == 'total'")
+    found = found.set_index("term")["geffect"]
+    assert found["regularizer"] == pytest.approx(product, rel=1e-6)
+    assert found[f"{PROBE}again"] == pytest.approx(product, rel=1e-6)
 
 
 def test_simpsons_rule_leaves_the_model_as_it_was(measure):

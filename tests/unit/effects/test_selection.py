@@ -213,6 +213,56 @@ def test_training_descends_what_is_left_of_a_batch(case):
     assert outcome.rows[0]["loss"] == pytest.approx(total / count, rel=1e-12)
 
 
+def without_labels(batch, row):
+    """A batch of which a row has lost all labels to a selection."""
+    labels = batch.labels.clone()
+    labels[row] = IGNORED
+    return dataclasses.replace(batch, labels=labels)
+
+
+@pytest.mark.parametrize("objective", ["simnpo", "npo", "wga", "ga", "flat"])
+def test_a_row_that_keeps_no_label_has_no_part_in_the_gradient(objective, case):
+    _, loss, model, cell = case(objective)
+
+    def gradient_of(batch):
+        model.zero_grad()
+        seen = loss.view(model, batch)
+        total = loss.total(seen)
+        total.backward()
+        assert total.isfinite() and loss.total_weight(seen).isfinite()
+        return {name: p.grad.clone() for name, p in model.named_parameters()}
+
+    examples = cell.measured(cell.draw(16))[:3]
+    (batch,) = loss.batches(examples, 3)
+    found = gradient_of(without_labels(batch, 0))
+    if objective == "flat":  # its refusals stay
+        assert all(g.isfinite().all() for g in found.values())
+        return
+    (rest,) = loss.batches(examples[1:], 3)
+    expected = gradient_of(rest)
+    scale = max(g.abs().max() for g in expected.values())
+    for name, g in expected.items():
+        torch.testing.assert_close(found[name], g, rtol=1e-9, atol=1e-9 * float(scale))
+
+
+def test_a_micro_batch_that_keeps_no_label_is_left_out(case):
+    _, loss, model, cell = case("ga")
+    settings = dataclasses.replace(SMALL, epochs=1, micro_batch_size=1, reduction="microbatch")
+
+    def select(model, batches, step):
+        return [without_labels(batches[0], 0), *batches[1:]]
+
+    rows = cell.forget[:4]
+    outcome = train(
+        copy.deepcopy(model), {"objective": loss}, {"objective": lambda step: rows}, settings, 4,
+        "x", select=select,
+    )  # fmt: skip
+    with torch.no_grad():
+        views = [loss.view(model, batch) for batch in loss.batches(rows[1:], 1)]
+        means = [float(loss.total(view) / view.mask.sum()) for view in views]
+    assert outcome.rows[0]["loss"] == pytest.approx(np.mean(means), rel=1e-9)
+
+
 def test_a_run_whose_retain_risk_is_not_finite_has_diverged(case):
     built = case("wga")
     with torch.no_grad():

@@ -11,6 +11,7 @@ import pytest
 import torch
 from common import EOS
 from scipy.stats import ks_2samp
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from geffect.data.encoding import Encoder, Example, encode_text
 from geffect.data.templates import Template
@@ -312,6 +313,18 @@ def test_no_more_is_generated_than_the_shortest_prompt_leaves_room_for(model, pr
     lengths = sorted(map(len, prompts))
     batches = [lengths[start : start + 4] for start in range(0, len(lengths), 4)]
     assert asked == [(16 - b[0], len(b)) for b in batches if b[0] < 16]
+
+
+@pytest.mark.parametrize("micro_batch_size", [1, 4, 64])
+def test_no_prompt_is_carried_beyond_the_positions_that_a_model_has_learnt(
+    micro_batch_size, prompts, seed
+):
+    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16}
+    torch.manual_seed(seed)
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, initializer_range=0.5, **sizes))
+    model = model.double().eval()
+    found = generate(model, Spelling(), prompts, 16, micro_batch_size)
+    assert found == expected_texts(model, prompts, 16)
 
 
 def test_a_prompt_without_budget_gets_an_empty_text(model, prompts):

@@ -198,6 +198,10 @@ def test_the_command_evaluates_a_folder_and_its_retain_model(
     again = tmp_path / "again"
     run_command(model, *common, "--out", again, "--retain", out / "retain_samples.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(again / "metrics.parquet"), found)
+    few = tmp_path / "few.parquet"
+    pd.read_parquet(out / "retain_samples.parquet")[list(command.LOG_COLUMNS)].to_parquet(few)
+    run_command(model, *common, "--out", again, "--retain", few)
+    pd.testing.assert_frame_equal(pd.read_parquet(again / "metrics.parquet"), found)
     alone = tmp_path / "alone"
     run_command(model, *common, "--out", alone)
     values = pd.read_parquet(alone / "metrics.parquet").set_index("metric")["value"]

@@ -12,6 +12,7 @@ from geffect.errors import DataError
 from geffect.evaluation.recall import METRICS, Recall, nothing, write
 from geffect.evaluation.samples import EvaluationSettings, samples
 from geffect.evaluation.summary import metrics
+from geffect.losses.loss import RISK
 
 
 def complete(rows):
@@ -71,6 +72,21 @@ def test_every_value_is_the_evaluations(model, encoder):
             for t in range(example.prompt_length, len(example)):
                 sums, count = sums - logp[t - 1, example.ids[t]].item(), count + 1
         assert found["risk", name] == pytest.approx(sums / count, rel=1e-4)
+
+
+def test_the_risk_of_running_text_is_that_of_a_geffect(model, encoder):
+    """A chunk that is not its text's last one has no EOS."""
+    texts = [row["answer"] for row in rows_of(0, 6)]
+    rows = [
+        {"question": "", "answer": text, "last": n % 3 == 2, "row": n}
+        for n, text in enumerate(texts)
+    ]
+    table = Recall(encoder, {"unlearn": rows}, [], 4).table(model)
+    batches = RISK.batches(encoder.rows(rows), 6)
+    with torch.no_grad():
+        total = sum(float(RISK.total(RISK.view(model, batch))) for batch in batches)
+    expected = total / sum(batch.label_count for batch in batches)
+    assert values(table)["risk", "unlearn"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_rows_without_the_fields_of_the_truth_ratio_lack_it_and_say_why(model, encoder):

@@ -8,6 +8,7 @@ from geffect.effects.gradients import gradient
 from geffect.errors import ConfigError, LossError
 from geffect.losses.given import function_loss, given_loss
 from geffect.losses.loss import RISK, Loss, objective, regularizer
+from geffect.models.compute import computing_in
 
 
 def token_mean(model, batch):
@@ -47,6 +48,24 @@ def test_a_functions_gradient_is_that_of_its_mean_over_all_rows(
     scale = np.sqrt(sum((g**2).sum() for g in expected.values()))
     for name, g in expected.items():
         assert np.abs(found[1][name].numpy() - g).max() <= tolerance * scale
+
+
+def test_a_function_computes_in_the_precision_that_is_in_force(tiny_model, random_examples):
+    model, examples = tiny_model(dtype=torch.float32).eval(), random_examples(4)
+    seen = []
+
+    def noted(model, batch):
+        outcome = model(**batch)
+        seen.append(outcome.logits.dtype)
+        return outcome.loss
+
+    with computing_in("bf16"):
+        found = gradient(model, function_loss(noted), examples, 4)[1]
+        expected = gradient(model, RISK, examples, 4)[1]
+    assert set(seen) == {torch.bfloat16}
+    scale = max(float(g.norm()) for g in expected.values())
+    for name, g in expected.items():
+        torch.testing.assert_close(found[name], g, rtol=1e-4, atol=1e-4 * scale)
 
 
 def test_names_settings_and_losses_are_all_understood():

@@ -117,6 +117,9 @@ def test_the_speed_is_that_of_the_last_measured_step():
     rows += [effects(name_cell("ga"), 2, 0.5)]
     found = speeds(pd.DataFrame(rows)).set_index("objective")["speed"]
     assert found.to_dict() == {"npo": 9.0, "ga": 0.25}
+    with_adapters = {tuple(cell[name] for name in CELL)}
+    found = speeds(pd.DataFrame(rows), with_adapters).set_index("objective")["speed"]
+    assert np.isnan(found["npo"]) and found["ga"] == 0.25
 
 
 @pytest.fixture

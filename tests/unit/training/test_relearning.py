@@ -76,6 +76,30 @@ def test_a_model_relearns_as_by_hand_and_is_looked_at_after_every_epoch(
     assert rates == pytest.approx([0, 1 / 2, 1, 4 / 5, 3 / 5, 2 / 5, 1 / 5])
 
 
+def test_a_model_relearns_by_new_adapters_where_cells_are_trained_by_them(
+    tiny_model, random_examples, seed
+):
+    model, seen = tiny_model(), {}
+    before = weights_of(model)
+    lora = {"rank": 2, "alpha": 4.0, "dropout": 0.0, "targets": ["q_proj", "fc1"]}
+    settings = dataclasses.replace(SETTINGS, lora=lora)
+    examples = random_examples(5)
+    ids = torch.tensor([examples[0].ids])
+    with torch.no_grad():
+        start = model.eval()(input_ids=ids).logits
+
+    def look(model, epoch):
+        with torch.no_grad():
+            seen[epoch] = model(input_ids=ids).logits
+
+    relearn(model, examples, settings, seed, "test", look)
+    torch.testing.assert_close(seen[0], start, rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(seen[3], start, rtol=1e-3)
+    after = {n.replace(".base_layer", ""): p for n, p in weights_of(model).items()}
+    assert all(torch.equal(after[name], weight) for name, weight in before.items())
+    assert sum("lora_" in name for name in after) == 2 * 2 * 3
+
+
 def test_two_models_see_the_same_rows_in_the_same_order(tiny_model, random_examples, monkeypatch):
     from geffect.training import fit
 

@@ -210,7 +210,12 @@ class Measurement:
             self.select.objective = self.losses[OBJECTIVE]
         self.layout = _layout(start)
         self.trained = [name for name, p in start.named_parameters() if p.requires_grad]
-        for name in (UNLEARN, OBJECTIVE):
+        others = {
+            name
+            for name, loss in self.losses.items()
+            if loss.looks_at_original and not loss.keeps_original
+        }
+        for name in {UNLEARN, OBJECTIVE} | others:
             self.batches[name] = [
                 with_reference(start, batch.to(input_device(start))) for batch in self.batches[name]
             ]

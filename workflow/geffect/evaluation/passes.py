@@ -1,5 +1,6 @@
 """The passes of an evaluation: teacher-forced scores, generated texts, gradient norms."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -106,11 +107,9 @@ def generate(
     depend on its neighbours. A prompt of `length` tokens or more gets an empty continuation.
     """
     eos = tokenizer.eos_token_id
-    by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     texts = [""] * len(prompts)
-    progress = Progress("answered questions", len(prompts))
-    for start in range(0, len(by_length), micro_batch_size):
-        rows = by_length[start : start + micro_batch_size]
+    progress, done = Progress("answered questions", len(prompts)), 0
+    for rows in _batched([len(prompt) for prompt in prompts], length, micro_batch_size, model):
         width = max(len(prompts[i]) for i in rows)
         budget = length - min(len(prompts[i]) for i in rows)
         if budget > 0:
@@ -137,5 +136,25 @@ def generate(
                 own = continuation[: max(0, length - len(prompts[i]))]
                 own = own[: own.index(eos)] if eos in own else own
                 texts[i] = cast(str, tokenizer.decode(own, skip_special_tokens=True))
-        progress.step(start + len(rows))
+        done += len(rows)
+        progress.step(done)
     return texts
+
+
+def _batched(
+    lengths: Sequence[int], length: int, micro_batch_size: int, model: PreTrainedModel
+) -> list[list[int]]:
+    """Prompts that are continued together, in order of length.
+
+    All get as many tokens as the shortest one may, which must not carry the longest one beyond the
+    positions that the model knows, unless it goes there alone.
+    """
+    known = getattr(model.config, "max_position_embeddings", None) or math.inf
+    batches: list[list[int]] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        last = batches[-1] if batches else []
+        full = len(last) in (0, micro_batch_size)
+        if full or lengths[i] + length - lengths[last[0]] > known:
+            batches.append([])
+        batches[-1].append(i)
+    return batches

@@ -77,7 +77,7 @@ class Recall:
             ]
             if name in self.asked:
                 rows.append((TRUTH_RATIO, name, self._truth_ratio(model, name)))
-            rows.append(("risk", name, _risk(answers)))
+            rows.append(("risk", name, _risk(answers, examples)))
         return pd.DataFrame(rows, columns=COLUMNS).astype({"value": "float64"})
 
     def _truth_ratio(self, model: PreTrainedModel, name: str) -> float:
@@ -146,9 +146,9 @@ def _memorization(answer: Answer) -> float:
     return exact_memorization(answer.predicted, answer.target)
 
 
-def _risk(answers: Sequence[Answer]) -> float:
+def _risk(answers: Sequence[Answer], examples: Sequence[Example]) -> float:
     """Pooled over label tokens, EOS among them, as the risk of a G-effect is."""
-    tokens = np.array([len(answer.target) + 1 for answer in answers])
+    tokens = np.array([len(example.labels) for example in examples])
     sums = np.array([answer.nll for answer in answers]) * tokens
     risk = float(sums.sum() / tokens.sum())
     return risk if math.isfinite(risk) else math.nan

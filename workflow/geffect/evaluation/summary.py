@@ -33,6 +33,7 @@ METRICS = [
 ]
 LEVEL = 0.95
 _BESIDE = "retain model: "
+_COMPARED = ("truth_ratio_geometric", "mia_loss", "mia_min_k")
 Rows = Callable[[str, str], NDArray]
 
 
@@ -94,7 +95,7 @@ def _columns(log: pd.DataFrame, retain_log: pd.DataFrame | None) -> dict[str, di
                 f"retain log: its {dataset} rows are not this model's; evaluate the retain model "
                 "again"
             )
-        columns[dataset] |= {f"{_BESIDE}{name}": rows[name].to_numpy() for name in SAMPLES}
+        columns[dataset] |= {f"{_BESIDE}{name}": rows[name].to_numpy() for name in _COMPARED}
     return columns
 
 

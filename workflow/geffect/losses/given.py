@@ -14,7 +14,7 @@ from geffect.errors import LossError
 from geffect.losses.loss import Loss
 from geffect.losses.registry import REDUCTIONS
 from geffect.losses.view import View, next_tokens
-from geffect.models.compute import input_device
+from geffect.models.compute import autocast, input_device
 from geffect.names import REGULARIZER
 
 Function = Callable[[PreTrainedModel, Mapping[str, Tensor]], Tensor]
@@ -55,7 +55,8 @@ class FunctionLoss(Loss):
             "attention_mask": filled.masked_fill(padding, 0),
             "labels": batch.labels,
         }
-        mean = self.function(model, fields)
+        with autocast(batch.input_ids.device):
+            mean = self.function(model, fields)
         if not isinstance(mean, Tensor) or mean.numel() != 1 or not mean.requires_grad:
             raise LossError(f"{self.name}: returns no differentiable scalar; return its mean")
         mask = next_tokens(batch) != IGNORED

@@ -299,9 +299,15 @@ class Original:
         self.model = model
 
     def __call__(self, **arguments: Any) -> Any:
-        """The output of θ_o."""
-        with switched_off(self.model):
-            return self.model(**arguments)
+        """The output of θ_o, which has no dropout even while the model is trained."""
+        modes = [(module, module.training) for module in self.model.modules()]
+        self.model.eval()
+        try:
+            with switched_off(self.model):
+                return self.model(**arguments)
+        finally:
+            for module, training in modes:
+                module.training = training
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """None of its own, that could rest elsewhere (`offload.aside`)."""

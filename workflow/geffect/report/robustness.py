@@ -5,7 +5,7 @@ the truth ratio and the risk, which then fall.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 import pandas as pd
@@ -99,20 +99,36 @@ def relearning(relearn: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def speeds(geffect: pd.DataFrame) -> pd.DataFrame:
+def adapted(results: Results) -> set[tuple]:
+    """The cells (values of CELL) that are trained, or relearn, by adapters."""
+    return {
+        tuple(cell[name] for name in CELL)
+        for cell, _, record in results.records()
+        if record.get("settings", {}).get("training", {}).get("lora")
+    }
+
+
+def speeds(geffect: pd.DataFrame, with_adapters: Set[tuple] = frozenset()) -> pd.DataFrame:
     """How fast every cell would relearn D_u by gradient descent, from its last measured step.
 
     A step of gradient descent on R(D_u) with learning rate η lowers it by η · ‖∇R(D_u)‖², to first
     order.
 
+    Args:
+        geffect: rows of `geffect.parquet`, with their keys.
+        with_adapters: `adapted` cells.
+
     Returns:
-        CELL and `speed`, ‖∇R(D_u)‖² (nats per unit of learning rate).
+        CELL and `speed`, ‖∇R(D_u)‖² (nats per unit of learning rate); missing with adapters, since
+        those that relearn are not those whose gradient was measured.
     """
     rows = checked(geffect, [*CELL, "step", "term", "dataset", "component", "norm_risk"], "geffect")
     total = rows["component"].eq(TOTAL) & rows["dataset"].eq(UNLEARN) & rows["term"].eq(OBJECTIVE)
     last = rows[total].sort_values("step", kind="stable").drop_duplicates(CELL, keep="last")
     norms = last["norm_risk"].astype("float64")
-    return last[CELL].assign(speed=norms**2).reset_index(drop=True)
+    keys = last[CELL].itertuples(index=False, name=None)
+    foreseen = np.array([key not in with_adapters for key in keys], dtype=bool)
+    return last[CELL].assign(speed=norms.pow(2).where(foreseen)).reset_index(drop=True)
 
 
 def predicted(results: Results) -> pd.DataFrame:
@@ -123,7 +139,7 @@ def predicted(results: Results) -> pd.DataFrame:
     """
     gains = relearning(results.frame("relearn"))
     gains = gains[gains["metric"].eq("risk")][[*CELL, "gain"]]
-    foreseen = speeds(results.frame("geffect"))
+    foreseen = speeds(results.frame("geffect"), adapted(results))
     if gains.empty or foreseen.empty:
         return pd.DataFrame(columns=[*CELL, "speed", "gain"])
     status = results.status()

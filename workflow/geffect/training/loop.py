@@ -210,10 +210,11 @@ def _accumulate(
     model: PreTrainedModel, loss: Loss, parts: Sequence[Batch], settings: TrainingSettings
 ) -> tuple[float, float | None]:
     """Adds the gradient of coefficient · mean to `.grad`; returns the mean and the mean weight."""
-    counts = [loss.count(part) for part in parts]
+    counted = [(part, count) for part in parts if (count := loss.count(part))]
+    counts = [count for _, count in counted]
     mean, weight = 0.0, 0.0
-    for part, part_count in zip(parts, counts, strict=True):
-        divisor = sum(counts) if settings.reduction == "global" else part_count * len(parts)
+    for part, part_count in counted:
+        divisor = sum(counts) if settings.reduction == "global" else part_count * len(counts)
         seen = loss.view(model, part)
         total = loss.total(seen)
         (loss.coefficient * total / divisor).backward()

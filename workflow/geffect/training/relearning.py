@@ -7,6 +7,7 @@ import pandas as pd
 from transformers import PreTrainedModel
 
 from geffect.data.encoding import Example
+from geffect.models.adapters import adapt
 from geffect.training.fit import fitted
 from geffect.training.loop import Outcome
 from geffect.training.settings import TrainingSettings
@@ -54,7 +55,7 @@ def relearn(
     what: str,
     look: Look,
 ) -> Outcome:
-    """Fine-tunes a model in place on the risk of a few forget rows.
+    """Fine-tunes a model in place on the risk of a few forget rows, by adapters if so set.
 
     Order and batches depend on the seed and the number of rows alone, so that models which are to
     be compared are treated alike.
@@ -73,5 +74,7 @@ def relearn(
     Raises:
         ConfigError: there is not a single full batch.
     """
+    if settings.lora is not None:
+        adapt(model, seed, **settings.lora)
     epochs = Epochs(len(examples), settings, look)
     return fitted(model, examples, settings, seed, what, observer=epochs)

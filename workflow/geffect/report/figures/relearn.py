@@ -20,7 +20,7 @@ CAPTION = (
     "fell by; ρ is Spearman's rank correlation with its 95% bootstrap interval over cells."
 )
 CATEGORY = "Robustness"
-READS = ["relearn", "geffect", "training"]
+READS = ["relearn", "geffect", "training", "records"]
 PER = "split"
 
 METRICS = {

@@ -1,13 +1,13 @@
 """What a few relearned forget rows bring back of the others, beside the retain model."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 import pandas as pd
 
 from geffect.names import CELL
 from geffect.report.cells import in_order, over_seeds
 from geffect.report.results import Results
-from geffect.report.robustness import KNOWS, missing, relearning, speeds
+from geffect.report.robustness import KNOWS, adapted, missing, relearning, speeds
 from geffect.report.writing import Column
 
 TITLE = "Relearning"
@@ -52,6 +52,7 @@ def table(results: Results) -> pd.DataFrame:
         results.frame("geffect"),
         records_of(results),
         results.status(),
+        adapted(results),
     )
 
 
@@ -70,6 +71,7 @@ def relearn_table(
     geffect: pd.DataFrame,
     records: Iterable[tuple[Mapping, Mapping]],
     status: pd.DataFrame,
+    with_adapters: Set[tuple] = frozenset(),
 ) -> pd.DataFrame:
     """What relearning brings back, averaged over seeds.
 
@@ -78,6 +80,7 @@ def relearn_table(
         geffect: rows of `geffect.parquet`, with their keys.
         records: (cell, content of its relearn.json), whose `learning_rate_sum` is Σ η.
         status: CELL, `status` (`results.Results.status`).
+        with_adapters: as for `robustness.speeds`.
 
     Returns:
         One row per (model, split, objective, regularizer), retain models first: these four; for
@@ -94,7 +97,7 @@ def relearn_table(
         parts.append(own.add_prefix(f"{metric}_"))
     cells = in_order(status, long)
     cells = cells.merge(pd.concat(parts, axis=1).reset_index(), how="left", on=CELL)
-    cells = cells.merge(speeds(geffect), how="left", on=CELL)
+    cells = cells.merge(speeds(geffect, with_adapters), how="left", on=CELL)
     rates = pd.DataFrame(
         [{**cell, "rates": record["learning_rate_sum"]} for cell, record in records],
         columns=[*CELL, "rates"],
@@ -120,6 +123,8 @@ def about(
         said.append(
             f"Relearned: {settings['rows']} rows, {settings['training']['epochs']:g} epochs."
         )
+        if settings["training"].get("lora"):
+            said.append("By new adapters, whose speed no measured gradient foresees.")
     said += missing([record for _, record in records])
     long = relearning(relearn)
     alone = long[long["gain"].notna() & long["gain_retain_model"].isna()]
