@@ -3,12 +3,15 @@
 A block of bash, python or yaml carries a comment in the line before it:
 
     <!-- run: NAME -->               run in order with the other blocks of that name on the page, in
-                                     one copy of the repository (yaml: checked as a configuration)
+                                     one copy of the repository (yaml: checked as a configuration
+                                     over those that a reader has)
     <!-- run: NAME, file: PATH -->   the same, but the block becomes this file of the copy first
+                                     (yaml of own data: also planned, with small files)
     <!-- not run: REASON -->         only read
 """
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -129,13 +132,57 @@ def test_blocks_run(page, name, checkout, demo, tmp_path, monkeypatch):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
         if block.language == "yaml":
-            _check_configuration(block)
+            given = yaml.safe_load(block.text)
+            _check_configuration(given)
+            if "tables" in given.get("data", {}):
+                _write_own_files(given["data"]["tables"])
+                plan = f"snakemake all --configfile {block.mark['file']} -n --quiet rules"
+                _run(block, folder, plan.split())
         elif block.mark["file"]:
             _check_loss(block)
         elif block.language == "bash":
             _run(block, folder, ["bash", "-euo", "pipefail", "-c", block.text])
         else:
             _run(block, folder, [sys.executable, "-c", block.text])
+
+
+def test_every_grid_of_other_models_is_planned():
+    """The demo does not tell whether such a grid is one: it empties what config.yaml asks for."""
+    for block in BLOCKS:
+        if block.language != "yaml" or not block.name:
+            continue
+        given, file = yaml.safe_load(block.text), block.mark["file"]
+        if "tiny-phi" in _models(given) or not _models(given) or "tables" in given.get("data", {}):
+            continue
+        same = [b for b in BLOCKS if (b.page, b.name) == (block.page, block.name)]
+        assert any(b.language == "bash" and file in b.text for b in same), (block.page, file)
+
+
+def test_the_public_sets_take_a_model_of_ones_own(tmp_path, monkeypatch):
+    """By either remedy of the page's last lines; without one, the probe of RR has no layer."""
+    from geffect.config import Config
+    from geffect.errors import ConfigError
+
+    text = (REPOSITORY / "docs/own_data.md").read_text(encoding="utf-8")
+    advice = re.findall(r"`((?:geffect|regularizers): \{[^`]+)`", text.rpartition("\n\n")[2])
+    remedies = [yaml.safe_load(re.sub("MODEL", "mine", re.sub(r"\bN\b", "9", a))) for a in advice]
+    assert len(remedies) == 2
+    monkeypatch.chdir(tmp_path)
+    refused = []
+    for file in ("lume.yaml", "muse.yaml", "knowundo.yaml"):
+        (block,) = (b for b in BLOCKS if b.mark and b.mark["file"] == file)
+        given = _merged("config.yaml", yaml.safe_load(block.text))
+        _write_own_files(given["data"]["tables"])
+        given["models"]["mine"] = given["models"]["phi-1_5"]
+        given["grid"][0]["models"] = ["mine"]
+        for remedy in remedies:
+            Config(_merged(given, remedy))
+        try:
+            Config(given)
+        except ConfigError as error:
+            assert "regularizers.rr.layer: missing" in str(error)
+            refused.append(file)
+    assert refused == ["muse.yaml", "knowundo.yaml"]
 
 
 def _run(block, folder, command):
@@ -148,19 +195,78 @@ def _run(block, folder, command):
     assert ended.returncode == 0, f"{block.page}:{block.line}\n{block.text}\n{output}"
 
 
-def _check_configuration(block):
-    """A configuration that overrides the paper's and the demo's, as the schema wants it."""
+def _merged(*configurations):
+    """Configurations over one another; the names of files stand for what is in them."""
+    result = {}
+    for given in configurations:
+        if isinstance(given, str):
+            given = yaml.safe_load((REPOSITORY / given).read_text(encoding="utf-8"))
+        update_config(result, given)
+    return result
+
+
+def _models(given):
+    """The models of a configuration's grid."""
+    return {model for block in given.get("grid", ()) for model in block["models"]}
+
+
+def _check_configuration(given):
+    """A configuration over the paper's, and over the demo's too if it may be of its model.
+
+    A grid of other models is planned instead (`test_every_grid_of_other_models_is_planned`).
+    """
     from geffect.config import SCHEMA, Config
 
-    def merged(*names):
-        result = {}
-        for text in [*(Path(name).read_text(encoding="utf-8") for name in names), block.text]:
-            update_config(result, yaml.safe_load(text))
-        return result
-
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(merged("config.yaml"))
-    Config(merged("config.yaml", "config/demo.yaml"))
+    jsonschema.Draft202012Validator(schema).validate(_merged("config.yaml", given))
+    if "tiny-phi" in _models(given) or not _models(given):
+        Config(_merged("config.yaml", "config/demo.yaml", given))
+    if not _models(given):
+        Config(_merged("config.yaml", given))
+
+
+def _write_own_files(tables):
+    """Small files wherever `data.tables` names some, with the columns that it names."""
+    columns_of = {}
+    background = [tables[name] for name in ("real_authors", "world_facts") if tables.get(name)]
+    for entry in [*background, *(e for split in tables["splits"].values() for e in split.values())]:
+        source = {"file": entry} if isinstance(entry, str) else entry
+        names = {**tables.get("columns", {}), **source.get("columns", {})}
+        here = columns_of.setdefault(source["file"], {}).setdefault(source.get("lists"), {})
+        for field in ("question", "answer"):
+            text = f"The {field} of {source.get('lists')} {{}} in {source['file']}"
+            here |= {names.get(field, field): text}
+        here |= source.get("where", {})
+        here |= {"perturbed_answer": ["wrong"]} if entry in background else {}
+    for name, lists in columns_of.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        _write_rows(Path(name), {key: _rows(columns) for key, columns in lists.items()})
+
+
+def _rows(columns):
+    """Enough rows for a batch beside the held-out ones."""
+    for number in range(140):
+        yield {
+            name: value.format(number) if isinstance(value, str) else value
+            for name, value in columns.items()
+            if name is not None
+        }
+
+
+def _write_rows(path, lists):
+    import pandas as pd
+
+    if None not in lists:
+        path.write_text(json.dumps({key: list(rows) for key, rows in lists.items()}), "utf-8")
+        return
+    (rows,) = lists.values()
+    frame = pd.DataFrame(rows)
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
 
 
 def _check_loss(block):
