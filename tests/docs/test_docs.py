@@ -3,11 +3,13 @@
 A block of bash, python or yaml carries a comment in the line before it:
 
     <!-- run: NAME -->               run in order with the other blocks of that name on the page, in
-                                     one copy of the repository (yaml: checked as a configuration
-                                     over those that a reader has)
+                                     one copy of the repository
     <!-- run: NAME, file: PATH -->   the same, but the block becomes this file of the copy first
-                                     (yaml of own data: also planned, with small files)
     <!-- not run: REASON -->         only read
+
+A block of yaml is a configuration. One on own data is planned, with small files; others are checked
+unless a block of bash plans them. What a reader puts over config.yaml alone is not tried over the
+demo, which empties what config.yaml asks for.
 """
 
 import ast
@@ -22,6 +24,7 @@ from typing import NamedTuple
 import jsonschema
 import pytest
 import yaml
+from checkout import REPORT
 from snakemake.utils import update_config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -132,30 +135,18 @@ def test_blocks_run(page, name, checkout, demo, tmp_path, monkeypatch):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
         if block.language == "yaml":
-            given = yaml.safe_load(block.text)
-            _check_configuration(given)
+            given, file = yaml.safe_load(block.text), block.mark["file"]
             if "tables" in given.get("data", {}):
                 _write_own_files(given["data"]["tables"])
-                plan = f"snakemake all --configfile {block.mark['file']} -n --quiet rules"
-                _run(block, folder, plan.split())
+                _run(block, folder, ["snakemake", "all", "-n", "-q", "rules", "--configfile", file])
+            elif not any(file and file in b.text for b in blocks if b.language == "bash"):
+                _check_configuration(given)
         elif block.mark["file"]:
             _check_loss(block)
         elif block.language == "bash":
             _run(block, folder, ["bash", "-euo", "pipefail", "-c", block.text])
         else:
             _run(block, folder, [sys.executable, "-c", block.text])
-
-
-def test_every_grid_of_other_models_is_planned():
-    """The demo does not tell whether such a grid is one: it empties what config.yaml asks for."""
-    for block in BLOCKS:
-        if block.language != "yaml" or not block.name:
-            continue
-        given, file = yaml.safe_load(block.text), block.mark["file"]
-        if "tiny-phi" in _models(given) or not _models(given) or "tables" in given.get("data", {}):
-            continue
-        same = [b for b in BLOCKS if (b.page, b.name) == (block.page, block.name)]
-        assert any(b.language == "bash" and file in b.text for b in same), (block.page, file)
 
 
 def test_the_public_sets_take_a_model_of_ones_own(tmp_path, monkeypatch):
@@ -205,23 +196,16 @@ def _merged(*configurations):
     return result
 
 
-def _models(given):
-    """The models of a configuration's grid."""
-    return {model for block in given.get("grid", ()) for model in block["models"]}
-
-
 def _check_configuration(given):
-    """A configuration over the paper's, and over the demo's too if it may be of its model.
-
-    A grid of other models is planned instead (`test_every_grid_of_other_models_is_planned`).
-    """
+    """A configuration over the paper's or the demo's, or over both where it has no grid."""
     from geffect.config import SCHEMA, Config
 
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(schema).validate(_merged("config.yaml", given))
-    if "tiny-phi" in _models(given) or not _models(given):
+    models = {model for block in given.get("grid", ()) for model in block["models"]}
+    if "tiny-phi" in models or not models:
         Config(_merged("config.yaml", "config/demo.yaml", given))
-    if not _models(given):
+    if "tiny-phi" not in models:
         Config(_merged("config.yaml", given))
 
 
@@ -315,6 +299,28 @@ def test_the_readmes_table_is_consistent_with_the_tutorial():
         shown = cells[7:10] if regularizer == "kl" else cells[2:5]
         quoted = [f"{float(value):.2f}" for value in (unlearn, retain, utility)]
         assert [cell.strip() for cell in shown] == quoted
+
+
+def test_the_tutorials_table_has_the_headings_of_the_main_table():
+    from geffect.report.tables.main import COLUMNS
+
+    tutorial = (REPOSITORY / "docs/tutorial.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^objective +regularizer .+$", tutorial, re.MULTILINE)
+    headings = {column.header for column in COLUMNS.values()}
+    shown = re.split(" {2,}", line)
+    assert len(shown) == 7
+    assert set(shown[2:]) <= headings
+
+
+def test_the_tutorials_plan_of_two_changed_cells_is_complete():
+    tutorial = (REPOSITORY / "docs/tutorial.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^job +count\n[- ]+\n(.+?)^```$", tutorial, re.MULTILINE | re.DOTALL)
+    plan = {job: int(count) for job, count in (line.split() for line in text.splitlines())}
+    total = plan.pop("total")
+    assert plan == {**dict.fromkeys(("unlearn", "evaluate", "matched"), 2), "all": 1} | (
+        dict.fromkeys(REPORT, 1)
+    )
+    assert total == sum(plan.values())
 
 
 def test_every_key_of_the_schema_is_on_the_configuration_page():
