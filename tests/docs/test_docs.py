@@ -276,6 +276,21 @@ def test_every_path_of_the_repository_exists(page):
     assert not [link for link in links if not ((REPOSITORY / page).parent / link).exists()]
 
 
+@pytest.mark.parametrize("page", ["config/README.md", "docs/configuration.md"])
+def test_every_configuration_is_in_the_tables(page):
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    named = re.findall(r"^\| `config/(\w+\.yaml)`", text, re.MULTILINE)
+    assert sorted(named) == sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("page", ["config/README.md", "docs/cluster.md"])
+def test_tofu_is_downloaded_as_the_code_wants_it(page):
+    from geffect.data.tofu import REVISION
+
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    assert re.findall(r"--revision (\w+) --local-dir TOFU", text) == [REVISION]
+
+
 def test_the_readme_is_short_and_has_its_pictures():
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 120
