@@ -291,6 +291,21 @@ def test_tofu_is_downloaded_as_the_code_wants_it(page):
     assert re.findall(r"--revision (\w+) --local-dir TOFU", text) == [REVISION]
 
 
+@pytest.mark.parametrize("start", ["README.md", "docs/index.md"])
+def test_every_page_can_be_reached_from_the_start(start):
+    text = (REPOSITORY / start).read_text(encoding="utf-8")
+    links = set(re.findall(r"\]\((?:docs/)?(\w+\.md)\b", text))
+    assert {path.name for path in (REPOSITORY / "docs").glob("*.md")} - {"index.md"} <= links
+
+
+def test_the_start_page_lists_the_commands():
+    from geffect.__main__ import COMMANDS
+
+    text = (REPOSITORY / "docs/index.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[`geffect (\w+)`\].+\| (.+) \|$", text, re.MULTILINE)
+    assert dict(rows) == {name: about for name, (_, about) in COMMANDS.items()}
+
+
 def test_the_readme_is_short_and_has_its_pictures():
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 120
