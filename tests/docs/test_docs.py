@@ -375,6 +375,15 @@ def test_every_key_of_the_schema_is_on_the_configuration_page():
     assert not undescribed
 
 
+def test_every_section_of_a_configuration_is_introduced():
+    from geffect.config import SCHEMA
+
+    text = (REPOSITORY / "config/README.md").read_text(encoding="utf-8")
+    listed = text.partition("The keys, in the order")[2]
+    for key in yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))["properties"]:
+        assert f"`{key}`" in listed, key
+
+
 @pytest.mark.docs
 def test_the_documentation_builds_strictly(tmp_path):
     pytest.importorskip("mkdocs", reason="mkdocs is not installed (make docs installs it)")
