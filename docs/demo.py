@@ -1,6 +1,7 @@
-"""Redraws the README's figure and prints its table from a finished demo.
+"""Redraws the pictures of the README and the tutorial from a finished demo, and prints the README's
+table.
 
-python docs/demo.py results/demo docs/images/demo.png
+python docs/demo.py results/demo docs/images
 """
 
 import sys
@@ -21,6 +22,12 @@ GREY, BLACK = "#999999", "#000000"
 LINES = dict(zip(OBJECTIVES, [BLACK, BLUE, GREEN, PINK, SKY, VERMILION, GREY], strict=True))
 LAYERS = dict(zip(COMPONENTS, ["#cccccc", VERMILION, YELLOW, BLUE, PINK], strict=True))
 MARKERS = dict(zip(OBJECTIVES, "os^DvPX", strict=True))
+COPIES = (
+    "figures/tiny-phi/forget10/compare_none.png",
+    "figures/tiny-phi/forget10/geffect_npo.png",
+    "run_figures/outcome.png",
+)
+"""The tutorial's pictures, in a run's folder."""
 
 
 def cells(root, name):
@@ -80,7 +87,13 @@ def draw(root, path):
         panels[1, 0].legend(handles, names, loc="lower right", fontsize=7.5, ncols=2)
         figure.savefig(path, dpi=150)
         plt.close(figure)
-    Image.open(path).convert("RGB").quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)
+    reduce(path, path, 96)
+
+
+def reduce(source, path, colours):
+    """A picture of few colours, which is small."""
+    picture = Image.open(source).convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+    picture.save(path, optimize=True)
 
 
 def table(root):
@@ -117,5 +130,8 @@ def _signed(value):
 
 
 if __name__ == "__main__":
-    draw(*sys.argv[1:3])
-    print(table(sys.argv[1]))
+    root, images = map(Path, sys.argv[1:3])
+    draw(root, images / "demo.png")
+    for name in COPIES:
+        reduce(root / name, images / Path(name).name, 64)
+    print(table(root))

@@ -3,12 +3,17 @@
 A block of bash, python or yaml carries a comment in the line before it:
 
     <!-- run: NAME -->               run in order with the other blocks of that name on the page, in
-                                     one copy of the repository (yaml: checked as a configuration)
+                                     one copy of the repository
     <!-- run: NAME, file: PATH -->   the same, but the block becomes this file of the copy first
     <!-- not run: REASON -->         only read
+
+A block of yaml is a configuration. One on own data is planned, with small files; others are checked
+unless a block of bash plans them. What a reader puts over config.yaml alone is not tried over the
+demo, which empties what config.yaml asks for.
 """
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -19,6 +24,7 @@ from typing import NamedTuple
 import jsonschema
 import pytest
 import yaml
+from checkout import REPORT
 from snakemake.utils import update_config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -129,13 +135,45 @@ def test_blocks_run(page, name, checkout, demo, tmp_path, monkeypatch):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
         if block.language == "yaml":
-            _check_configuration(block)
+            given, file = yaml.safe_load(block.text), block.mark["file"]
+            if "tables" in given.get("data", {}):
+                _write_own_files(given["data"]["tables"])
+                _run(block, folder, ["snakemake", "all", "-n", "-q", "rules", "--configfile", file])
+            elif not any(file and file in b.text for b in blocks if b.language == "bash"):
+                _check_configuration(given)
         elif block.mark["file"]:
             _check_loss(block)
         elif block.language == "bash":
             _run(block, folder, ["bash", "-euo", "pipefail", "-c", block.text])
         else:
             _run(block, folder, [sys.executable, "-c", block.text])
+
+
+def test_the_public_sets_take_a_model_of_ones_own(tmp_path, monkeypatch):
+    """By either remedy of the page's last lines; without one, the probe of RR has no layer."""
+    from geffect.config import Config
+    from geffect.errors import ConfigError
+
+    text = (REPOSITORY / "docs/own_data.md").read_text(encoding="utf-8")
+    advice = re.findall(r"`((?:geffect|regularizers): \{[^`]+)`", text.rpartition("\n\n")[2])
+    remedies = [yaml.safe_load(re.sub("MODEL", "mine", re.sub(r"\bN\b", "9", a))) for a in advice]
+    assert len(remedies) == 2
+    monkeypatch.chdir(tmp_path)
+    refused = []
+    for file in ("lume.yaml", "muse.yaml", "knowundo.yaml"):
+        (block,) = (b for b in BLOCKS if b.mark and b.mark["file"] == file)
+        given = _merged("config.yaml", yaml.safe_load(block.text))
+        _write_own_files(given["data"]["tables"])
+        given["models"]["mine"] = given["models"]["phi-1_5"]
+        given["grid"][0]["models"] = ["mine"]
+        for remedy in remedies:
+            Config(_merged(given, remedy))
+        try:
+            Config(given)
+        except ConfigError as error:
+            assert "regularizers.rr.layer: missing" in str(error)
+            refused.append(file)
+    assert refused == ["muse.yaml", "knowundo.yaml"]
 
 
 def _run(block, folder, command):
@@ -148,19 +186,71 @@ def _run(block, folder, command):
     assert ended.returncode == 0, f"{block.page}:{block.line}\n{block.text}\n{output}"
 
 
-def _check_configuration(block):
-    """A configuration that overrides the paper's and the demo's, as the schema wants it."""
+def _merged(*configurations):
+    """Configurations over one another; the names of files stand for what is in them."""
+    result = {}
+    for given in configurations:
+        if isinstance(given, str):
+            given = yaml.safe_load((REPOSITORY / given).read_text(encoding="utf-8"))
+        update_config(result, given)
+    return result
+
+
+def _check_configuration(given):
+    """A configuration over the paper's or the demo's, or over both where it has no grid."""
     from geffect.config import SCHEMA, Config
 
-    def merged(*names):
-        result = {}
-        for text in [*(Path(name).read_text(encoding="utf-8") for name in names), block.text]:
-            update_config(result, yaml.safe_load(text))
-        return result
-
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(merged("config.yaml"))
-    Config(merged("config.yaml", "config/demo.yaml"))
+    jsonschema.Draft202012Validator(schema).validate(_merged("config.yaml", given))
+    models = {model for block in given.get("grid", ()) for model in block["models"]}
+    if "tiny-phi" in models or not models:
+        Config(_merged("config.yaml", "config/demo.yaml", given))
+    if "tiny-phi" not in models:
+        Config(_merged("config.yaml", given))
+
+
+def _write_own_files(tables):
+    """Small files wherever `data.tables` names some, with the columns that it names."""
+    columns_of = {}
+    background = [tables[name] for name in ("real_authors", "world_facts") if tables.get(name)]
+    for entry in [*background, *(e for split in tables["splits"].values() for e in split.values())]:
+        source = {"file": entry} if isinstance(entry, str) else entry
+        names = {**tables.get("columns", {}), **source.get("columns", {})}
+        here = columns_of.setdefault(source["file"], {}).setdefault(source.get("lists"), {})
+        for field in ("question", "answer"):
+            text = f"The {field} of {source.get('lists')} {{}} in {source['file']}"
+            here |= {names.get(field, field): text}
+        here |= source.get("where", {})
+        here |= {"perturbed_answer": ["wrong"]} if entry in background else {}
+    for name, lists in columns_of.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        _write_rows(Path(name), {key: _rows(columns) for key, columns in lists.items()})
+
+
+def _rows(columns):
+    """Enough rows for a batch beside the held-out ones."""
+    for number in range(140):
+        yield {
+            name: value.format(number) if isinstance(value, str) else value
+            for name, value in columns.items()
+            if name is not None
+        }
+
+
+def _write_rows(path, lists):
+    import pandas as pd
+
+    if None not in lists:
+        path.write_text(json.dumps({key: list(rows) for key, rows in lists.items()}), "utf-8")
+        return
+    (rows,) = lists.values()
+    frame = pd.DataFrame(rows)
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    else:
+        frame.to_parquet(path)
 
 
 def _check_loss(block):
@@ -184,6 +274,36 @@ def test_every_path_of_the_repository_exists(page):
     assert not [path for path in paths if not (REPOSITORY / path).exists()]
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", FENCE.sub("", text))
     assert not [link for link in links if not ((REPOSITORY / page).parent / link).exists()]
+
+
+@pytest.mark.parametrize("page", ["config/README.md", "docs/configuration.md"])
+def test_every_configuration_is_in_the_tables(page):
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    named = re.findall(r"^\| `config/(\w+\.yaml)`", text, re.MULTILINE)
+    assert sorted(named) == sorted(path.name for path in (REPOSITORY / "config").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("page", ["config/README.md", "docs/cluster.md"])
+def test_tofu_is_downloaded_as_the_code_wants_it(page):
+    from geffect.data.tofu import REVISION
+
+    text = (REPOSITORY / page).read_text(encoding="utf-8")
+    assert re.findall(r"--revision (\w+) --local-dir TOFU", text) == [REVISION]
+
+
+@pytest.mark.parametrize("start", ["README.md", "docs/index.md"])
+def test_every_page_can_be_reached_from_the_start(start):
+    text = (REPOSITORY / start).read_text(encoding="utf-8")
+    links = set(re.findall(r"\]\((?:docs/)?(\w+\.md)\b", text))
+    assert {path.name for path in (REPOSITORY / "docs").glob("*.md")} - {"index.md"} <= links
+
+
+def test_the_start_page_lists_the_commands():
+    from geffect.__main__ import COMMANDS
+
+    text = (REPOSITORY / "docs/index.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[`geffect (\w+)`\].+\| (.+) \|$", text, re.MULTILINE)
+    assert dict(rows) == {name: about for name, (_, about) in COMMANDS.items()}
 
 
 def test_the_readme_is_short_and_has_its_pictures():
@@ -211,6 +331,28 @@ def test_the_readmes_table_is_consistent_with_the_tutorial():
         assert [cell.strip() for cell in shown] == quoted
 
 
+def test_the_tutorials_table_has_the_headings_of_the_main_table():
+    from geffect.report.tables.main import COLUMNS
+
+    tutorial = (REPOSITORY / "docs/tutorial.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^objective +regularizer .+$", tutorial, re.MULTILINE)
+    headings = {column.header for column in COLUMNS.values()}
+    shown = re.split(" {2,}", line)
+    assert len(shown) == 7
+    assert set(shown[2:]) <= headings
+
+
+def test_the_tutorials_plan_of_two_changed_cells_is_complete():
+    tutorial = (REPOSITORY / "docs/tutorial.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^job +count\n[- ]+\n(.+?)^```$", tutorial, re.MULTILINE | re.DOTALL)
+    plan = {job: int(count) for job, count in (line.split() for line in text.splitlines())}
+    total = plan.pop("total")
+    assert plan == {**dict.fromkeys(("unlearn", "evaluate", "matched"), 2), "all": 1} | (
+        dict.fromkeys(REPORT, 1)
+    )
+    assert total == sum(plan.values())
+
+
 def test_every_key_of_the_schema_is_on_the_configuration_page():
     sys.path.insert(0, str(REPOSITORY / "docs"))
     try:
@@ -231,6 +373,15 @@ def test_every_key_of_the_schema_is_on_the_configuration_page():
     lines = [line.split("|") for line in page.splitlines() if line.startswith("| `")]
     undescribed = [cells[1].strip() for cells in lines if not cells[-2].strip()]
     assert not undescribed
+
+
+def test_every_section_of_a_configuration_is_introduced():
+    from geffect.config import SCHEMA
+
+    text = (REPOSITORY / "config/README.md").read_text(encoding="utf-8")
+    listed = text.partition("The keys, in the order")[2]
+    for key in yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))["properties"]:
+        assert f"`{key}`" in listed, key
 
 
 @pytest.mark.docs

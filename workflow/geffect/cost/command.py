@@ -2,7 +2,7 @@
 
     geffect cost                                      # config.yaml, on A100-80GB cards
     geffect cost --configfile config/demo.yaml --card H100
-    geffect cost --config 'geffect={in_run: true}' --flops 300e12 --gb 48
+    geffect cost --config 'geffect={in_run: false}' --flops 300e12 --gb 48
     geffect cost --measured results/paper             # by the time that jobs of a run took
 
 Counted from FLOPs, and from the share of them that a card achieves (--utilisation); nothing is
