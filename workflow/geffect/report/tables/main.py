@@ -6,6 +6,7 @@ import pandas as pd
 from geffect.names import CELL, COMBINED, OBJECTIVE, TOTAL
 from geffect.report import seeds
 from geffect.report.cells import ROW, STATUSES, checked, in_order, refuse_duplicates, wide
+from geffect.report.changes import over_runs
 from geffect.report.results import Results
 from geffect.report.tables.geffect import cumulated
 from geffect.report.writing import Column
@@ -174,9 +175,9 @@ def _cumulated_totals(geffect: pd.DataFrame) -> pd.DataFrame:
 
 def _changes(risk: pd.DataFrame) -> pd.DataFrame:
     """The measured change of both risks over whole runs, in nats: a row per cell."""
-    risk = checked(risk, [*CELL, "term", "dataset", "component", "measured_change"], "risk")
+    risk = checked(risk, [*CELL, "step", "term", "dataset", "component", "measured_change"], "risk")
     chosen = risk[risk["term"].eq(OBJECTIVE) & risk["component"].eq(TOTAL)]
-    sums = chosen.groupby([*CELL, "dataset"])["measured_change"].sum(min_count=1).reset_index()
+    sums = over_runs(chosen, [*CELL, "dataset"], ["measured_change"]).reset_index()
     table = sums.pivot(index=CELL, columns="dataset", values="measured_change")
     table = table.reindex(columns=list(CHANGES.values()))
     return table.set_axis(list(CHANGES), axis=1).astype("float64").reset_index()
