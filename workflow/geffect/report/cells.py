@@ -27,9 +27,9 @@ def status(cells: list[dict], training: Sequence[pd.DataFrame | None]) -> pd.Dat
 
 
 def diverged_steps(cells: list[dict], training: Sequence[pd.DataFrame | None]) -> dict[tuple, int]:
-    """(objective, regularizer, seed) -> the step that ended the run, for those that diverged."""
+    """CELL -> the step that ended the run, for those that diverged."""
     return {
-        (cell["objective"], cell["regularizer"], cell["seed"]): int(log["step"].iloc[-1])
+        tuple(cell[key] for key in CELL): int(log["step"].iloc[-1])
         for cell, log in zip(cells, training, strict=True)
         if log is not None and log["diverged"].any()
     }
