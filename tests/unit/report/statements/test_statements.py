@@ -736,3 +736,33 @@ def test_after_a_step_that_could_not_be_measured_no_change_of_risk_can_be_told(
     rows = table[table["by"].eq(CHANGE) & table["split"].eq("forget10")]
     rows = rows[rows["part_verdict"].isin([HOLDS, FAILS])]
     assert {f"{s}{p}" for s, p in zip(rows["statement"], rows["part"], strict=True)} == told
+
+
+@pytest.mark.parametrize("by", [GEFFECT, CHANGE])
+def test_an_objective_with_a_lost_run_is_left_out_and_named_and_the_others_still_tell(by, grid):
+    """Of whichever objective it is, and however it is lost."""
+
+    def build(lost, **gone):
+        made = grid()
+        for objective, more in (("ga", 0.0), ("npo", 0.2)):
+            for name, size in (("nll", 0.2), ("kl", 0.6 + more), ("rr", 0.1)):
+                given = gone if (objective, name) == lost else {}
+                change = given.get("change", (1.0, 1.0))
+                reg = ((0.0, size), (0.0, -size))
+                diverged = given.get("diverged", False)
+                made.run(objective, name, change=change, reg=reg, diverged=diverged)
+        return made.judged(8, by, "c")
+
+    whole = build(None)
+    assert "objectives 2" in whole["reason"] and "not counted" not in whole["reason"]
+    alone = {"ga": 0.4, "npo": 0.6}
+    assert whole["value"] == pytest.approx(np.mean(list(alone.values())))
+    for objective, expected in alone.items():
+        lost = "ga" if objective == "npo" else "npo"
+        row = build((lost, "rr"), diverged=True)
+        assert row["value"] == pytest.approx(expected) and row["part_verdict"] == HOLDS
+        assert "objectives 1" in row["reason"]
+        assert f"objectives not counted ({lost}+rr diverged) 1" in row["reason"]
+    if by == CHANGE:
+        row = build(("npo", "rr"), change=([1, np.nan, np.nan, 1], 1.0))
+        assert row["value"] == pytest.approx(alone["ga"]) and "not finite" in row["reason"]
