@@ -20,9 +20,10 @@ from geffect.effects.measurement import Measurement
 from geffect.evaluation.passes import generate, gradient_norms, score
 from geffect.losses.loss import Loss
 from geffect.models import offload
+from geffect.models.adapters import adapt
 from geffect.models.compute import computing_in, frozen, recompute
 from geffect.models.offload import Parked, offloading
-from geffect.names import OFFLOADED
+from geffect.names import ADAPTER, MERGED, OFFLOADED
 from geffect.training.loop import train
 
 TOLERANCE = 0.1
@@ -255,6 +256,55 @@ def test_measuring(change, against, in_run, precision, parts, checkpointing, cel
     found = dataclasses.replace(losses, regularizer=False)
     planned = memory.parked(shape, found, False, True, change == "simpson")
     assert planned == pytest.approx(parked, rel=TOLERANCE)
+
+
+LORA = {"rank": 16, "alpha": 32, "targets": "all-linear"}
+
+
+def test_training_adapters_parks_what_is_theirs_alone(model, shape, trained):
+    adapt(model, 1, **LORA)
+    settings = dataclasses.replace(SETTINGS, weight_decay=0.01)
+    with offloading(*OFFLOADED):
+        parked = trained(settings, "nll", Nobody())[1]
+    losses = Losses(regularizer=True, decay=True, offload=frozenset(OFFLOADED))
+    planned = memory.parked(shape.adapted(LORA), losses, trains=True, measures=False)
+    assert planned == pytest.approx(parked, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "change", "parts"),
+    [
+        (ADAPTER, "trapezoid", OFFLOADED),
+        (MERGED, "simpson", ()),
+        (MERGED, "simpson", OFFLOADED),
+    ],
+)
+def test_measuring_adapters(parameters, change, parts, cell_of, tiny):
+    """In their own coordinates, and in those of the weights that they are merged into."""
+    model, shape = tiny
+    shape = shape.adapted(LORA, parameters == MERGED)
+    adapt(model, 1, **LORA)
+    cell = cell_of("npo", None, forget=4)
+    draws = cell.draw(shape.hidden)
+    found = Measurement(cell, draws, {}, cell.held_out, 3, change=change, parameters=parameters)
+
+    def measure():
+        found.begin(model)
+        for step in range(2):
+            found.at(model, step)
+
+    with offloading(*parts):
+        measured, parked = held(model, measure)
+    width = max(len(e) for examples in found.examples.values() for e in examples)
+    losses, simpson = Losses(offload=frozenset(parts)), change == "simpson"
+    moments = memory.measurement(
+        shape, "float32", Batch(3, width, width), losses, several_terms=False, simpson=simpson
+    )
+    if parameters == MERGED:  # else activations of rows of any length are most of it
+        assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)
+    assert memory.parked(shape, losses, False, True, simpson) == pytest.approx(
+        parked, rel=TOLERANCE
+    )
 
 
 @pytest.fixture

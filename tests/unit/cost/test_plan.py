@@ -227,6 +227,36 @@ def test_transfers_take_time(paper):
     assert took[2] == 125 * (16 + 40) * 6_738_415_616
 
 
+@pytest.mark.parametrize("in_run", [True, False])
+@pytest.mark.parametrize("parameters", ["adapter", "merged"])
+def test_adapters_park_what_is_theirs_and_not_the_model(parameters, in_run, paper):
+    lora = {"rank": 8, "alpha": 16, "targets": ["q_proj", "v_proj"]}
+    raw = changed(one_cell(paper), geffect__in_run=in_run, geffect__parameters=parameters)
+    raw["models"]["llama-2-7b"]["offload"] = list(OFFLOADED)
+    raw["models"]["llama-2-7b"]["unlearn"]["lora"] = lora
+    trained = 32 * 2 * 8 * (4096 + 4096)
+    measured = 32 * 2 * 4096**2 if parameters == "merged" else trained
+    # The optimiser's moments, those of the regularizer's share, and the gradients of both losses
+    # with the weights and gradients of the step before; or the latter with those of this step.
+    gradients = 2 * measured
+    training = trained * (2 + 2)
+    moments = [training + trained * 2 + trained + gradients, training + trained + 2 * gradients]
+    if in_run:
+        assert jobs(raw, "unlearn")[0].parked == 4 * max(moments)
+    else:
+        assert jobs(raw, "unlearn")[0].parked == 4 * (training + 2 * trained)
+        assert jobs(raw, "geffect")[0].parked == 4 * (trained * 3 + 2 * gradients)
+    raw["models"]["llama-2-7b"]["offload"] = []
+    raw = changed(raw, relearn={"rows": 20})
+    assert all(job.parked == 0 for job in Plan(Config(raw)).jobs)
+
+
+def test_relearning_parks_the_moments_of_the_optimiser(paper):
+    raw = changed(one_cell(paper), relearn={"rows": 20})
+    raw["models"]["llama-2-7b"]["offload"] = ["optimizer"]
+    assert jobs(raw, "relearn")[0].parked == 2 * 4 * 6_738_415_616
+
+
 def test_cards_share_what_a_model_holds_but_not_its_activations(paper, rng):
     one = replace(jobs(outside(one_cell(paper)), "unlearn")[0], gpus=4)
     own = one.parts.get("activations", 0)

@@ -106,18 +106,24 @@ def parked(
 ) -> float:
     """Bytes that rest in the machine's memory when most do (`models.offload`).
 
+    Those of a training are of what is trained, gradients of risks of what is measured.
+
     Args:
         trains, measures: whether the job updates weights, and whether it measures.
     """
+    trained, risks = FULL * shape.trained, 2 * FULL * shape.measured
     held = 2.0 * ("optimizer" in losses.offload and trains)
     aside = 0.0
     if losses.watched and "shares" in losses.offload:
         held += 2 * losses.regularizer + losses.decay
         aside = 2 * losses.regularizer  # the gradients of both losses, before an update
-    before = 3 * ("measurement" in losses.offload and measures)  # weights, and of both risks
-    # The risks' gradients at this step come before those of the last one go; half-way as well.
-    now = (before + 2 + 3 * simpson) if before else 0
-    return FULL * shape.parameters * (held + max(trains * (aside + before), now))
+    before = now = 0.0
+    if "measurement" in losses.offload and measures:
+        before = trained + risks  # weights, and gradients of both risks
+        # The gradients at this step come before those of the last one go; half-way as well, and
+        # there the weights, unless it is adapters that are put half-way (`adapters.half_way`).
+        now = before + risks + simpson * (risks + trained * (not shape.merged))
+    return trained * held + max(trains * (trained * aside + before), now)
 
 
 def total(parts: Parts) -> float:
@@ -224,20 +230,20 @@ def measurement(
     parked = "measurement" in losses.offload
     kept = activations(shape, precision, batch, checkpointing, losses.kl)
     # Where everything is parked but the gradient that is being computed, tensors still pass by.
-    here = 0 if parked else one
-    last = {"previous step": here, "directions": 2 * here}
-    passing = FULL * min(shape.embedding, shape.measured)
+    here, position = (0, 0) if parked else (one, FULL * shape.trained)
+    last = {"previous step": position, "directions": 2 * here}
+    passing = FULL * shape.largest
     terms = one + several_terms * here
     moments: dict[str, Parts] = {
         "changes of risk": {
             **held,
-            "previous step": 3 * here,
+            "previous step": position + 2 * here,
             "directions": 2 * here,
             "in passing": _PASSING * passing,
         },
         "gradients of risks begin": {
             **held,
-            "previous step": 3 * here,
+            "previous step": position + 2 * here,
             "gradients": one + here,
             **kept,
         },
@@ -245,9 +251,10 @@ def measurement(
         "gradients of terms begin": {**held, **last, "gradients": terms, **kept},
     }
     if simpson:
+        # Those that adapters are merged into are put half-way themselves (`adapters.half_way`).
         moments["half-way"] = {
             **moments["changes of risk"],
-            "weights of this step": here,
+            "weights of this step": one + FULL * shape.trained if shape.merged else position,
             "gradients": one + here,
             **kept,
         }

@@ -521,7 +521,9 @@ class Plan:
         look += passes.over(rows + held_out, at_once, FORWARD, by_length=True)
         seen = memory.scoring(shape, passes.precision, self._batch(model, at_once), losses)
         whole = work + look * (int(settings.epochs) + 1)
-        return self._job(model, stage, count, whole, {**moments, **seen}, resources="relearn")
+        parked = memory.parked(shape, losses, trains=True, measures=False)
+        moments = {**moments, **seen}
+        return self._job(model, stage, count, whole, moments, resources="relearn", parked=parked)
 
     def _rounding(self, model: str, split: str, stage: str, count: int) -> Job:
         shape, passes = self.shape(model), self._passes(model)
