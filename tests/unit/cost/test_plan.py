@@ -10,8 +10,9 @@ from geffect.config import Config
 from geffect.cost import memory
 from geffect.cost.cards import CARDS, GB, UTILISATION, own_card
 from geffect.cost.command import configuration
-from geffect.cost.plan import STAGES, Plan
+from geffect.cost.plan import _REFUSAL, STAGES, Plan
 from geffect.cost.work import Work
+from geffect.data.refusals import read_refusals
 from geffect.errors import ConfigError
 from geffect.names import NO_REGULARIZER, OFFLOADED
 
@@ -142,6 +143,40 @@ def test_base_training_reads_rows_of_a_third_of_the_length_unless_they_are_own_o
         if job.stage in ("base_training", "finetune")
     ]
     assert per_pass[0] / per_pass[1] == pytest.approx(88 / 263 if known else 1)
+
+
+@pytest.mark.parametrize(
+    ("pair", "beside"), [(("dpo", "nll"), ("npo", "nll")), (("ga", "ap"), ("ga", "nll"))]
+)
+def test_refusals_beside_answers_are_passes_and_graphs_of_their_own(pair, beside, paper):
+    def of(cell, stage, **changes):
+        raw = outside(one_cell(paper, "phi-1_5", objective=cell[0], regularizer=cell[1]))
+        raw["models"]["phi-1_5"]["precision"] = "float32"  # flops of products are all its work
+        raw["models"]["phi-1_5"]["unlearn"]["gradient_checkpointing"] = False
+        return jobs(changed(raw, **changes), stage)[0]
+
+    # A question of 75 characters, a refusal of 38, and 18 of the template's, beside a row of 263.
+    share = (75 + 38 + 18) / 263
+    one = of(("ga", "none"), "unlearn").work.flops  # a pass of three products, and back
+    more = of(pair, "unlearn").work.flops - of(beside, "unlearn").work.flops
+    # The objective, and θ_o's log-probabilities, a third of it; or a regularizer of its own.
+    passes = 4 / 3 if pair[0] == "dpo" else 1
+    assert more == pytest.approx(share * passes * one)
+
+    held = [of(cell, "unlearn").parts["activations"] for cell in (beside, pair)]
+    assert 1.3 * held[0] < held[1] < 1.7 * held[0]
+    without = {"geffect__tokens": False, "geffect__instances": False}
+    counts = [of(cell, "geffect", **without).work.flops for cell in (beside, pair)]
+    tokens = [of(cell, "geffect", geffect__instances=False).work.flops for cell in (beside, pair)]
+    assert counts[1] > counts[0]
+    # Their tokens are in the table if they are the objective's.
+    ratio = (tokens[1] - counts[1]) / (tokens[0] - counts[0])
+    assert ratio == pytest.approx(1 + share * (pair[0] == "dpo"))
+
+
+def test_refusals_are_as_long_as_the_projects_own():
+    own = read_refusals()
+    assert pytest.approx(sum(map(len, own)) / len(own), abs=1) == _REFUSAL
 
 
 def test_bf16_is_faster_and_tf32_between(paper):

@@ -22,8 +22,8 @@ Parts = Mapping[str, float]
 
 # Numbers per position and entry of the vocabulary at the start of a backward pass: logits (rounded
 # ones beside them), their log-softmax, and the gradients of both; more of KL, and three along each
-# direction of a forward-mode pass.
-_LOGITS = {"float32": 4.0, "bf16": 4.5}
+# direction of a forward-mode pass. Until then there are no gradients.
+_LOGITS, _GRADIENTS = {"float32": 4.0, "bf16": 4.5}, 2.0
 _LOGITS_KL, _LOGITS_ALONG = 8.0, 3.0
 _AGAIN = 1.3
 """A block that is computed again and the gradients of what it keeps, as a multiple of that."""
@@ -157,6 +157,43 @@ def activations(
     return found
 
 
+def _of_a_loss(
+    shape: Shape,
+    precision: str,
+    batch: Batch,
+    checkpointing: bool,
+    losses: Losses,
+    refusals: Batch | None,
+) -> dict[str, float]:
+    """What the forward passes of the loss that leaves most do for its backward pass."""
+    found = activations(shape, precision, batch, checkpointing, losses.kl)
+    if refusals is None:
+        return found
+    return max(found, _of_pairs(shape, precision, batch, refusals, checkpointing), key=total)
+
+
+def _of_pairs(
+    shape: Shape, precision: str, answers: Batch, refusals: Batch, checkpointing: bool
+) -> dict[str, float]:
+    """What the passes over answers and refusals leave for the one backward pass through both.
+
+    Each has rounded weights of its own. The refusals, which came last, are gone through first, when
+    the answers' logits have no gradients yet.
+    """
+    first, last = (
+        activations(shape, precision, texts, checkpointing) for texts in (refusals, answers)
+    )
+    logits, beside = _logits(shape, answers), _logits(shape, refusals)
+    kept = (_LOGITS[precision] - _GRADIENTS) * logits
+    if checkpointing:
+        inputs = answers.rows * answers.width * shape.layers * FULL * shape.hidden
+        meet = max(first["activations"] + inputs + kept, last["activations"] + beside)
+    else:
+        meet = first["activations"] + last["activations"] - _GRADIENTS * logits
+    rounded = {name: first[name] + last[name] for name in first if name != "activations"}
+    return {"activations": meet, **rounded}
+
+
 def _logits(shape: Shape, batch: Batch) -> float:
     return batch.rows * batch.labels * shape.vocabulary * FULL
 
@@ -168,8 +205,13 @@ def training(
     losses: Losses,
     checkpointing: bool = False,
     micro_batches: int = 2,
+    refusals: Batch | None = None,
 ) -> dict[str, Parts]:
-    """The moments of a step of training: moment -> parts."""
+    """The moments of a step of training: moment -> parts.
+
+    Args:
+        refusals: the refusals beside the answers of a batch, if a loss looks at them.
+    """
     held = _held(shape, precision, losses)
     several = 1 + (losses.regularizer and "shares" not in losses.offload)
     one = FULL * shape.trained
@@ -177,7 +219,7 @@ def training(
     # come is the embedding's.
     more = micro_batches > 1
     passing = FULL * min(shape.embedding, shape.trained) if more else 0
-    kept = activations(shape, precision, batch, checkpointing, losses.kl)
+    kept = _of_a_loss(shape, precision, batch, checkpointing, losses, refusals)
     return {
         "the last pass begins": {**held, "gradients": (several - (not more)) * one, **kept},
         "the last pass ends": {**held, "gradients": several * one, "in passing": passing},
@@ -213,6 +255,7 @@ def measurement(
     tables: bool = True,
     directions: int = 2,
     checkpointing: bool = False,
+    refusals: Batch | None = None,
 ) -> dict[str, Parts]:
     """The moments of a measured step after the first: moment -> parts.
 
@@ -220,6 +263,7 @@ def measurement(
         several_terms: whether a regularizer or probe is measured besides the objective.
         tables: whether instances or tokens are measured.
         checkpointing: whether the passes that differentiate losses compute activations again.
+        refusals: as of `training`.
     """
     one = FULL * shape.measured
     held = _held(shape, precision, losses)
@@ -248,7 +292,12 @@ def measurement(
             **kept,
         },
         "gradients of terms end": {**held, **last, "gradients": terms, "in passing": passing},
-        "gradients of terms begin": {**held, **last, "gradients": terms, **kept},
+        "gradients of terms begin": {
+            **held,
+            **last,
+            "gradients": terms,
+            **_of_a_loss(shape, precision, batch, checkpointing, losses, refusals),
+        },
     }
     if simpson:
         # Those that adapters are merged into are put half-way themselves (`adapters.half_way`).
