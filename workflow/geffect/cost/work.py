@@ -203,8 +203,8 @@ def measured(passes: Passes, run: Unlearning) -> Work:
         step += risks
     others = (*run.probes, *([] if run.regularizer is None else [run.regularizer]))
     for term in (run.objective, *others):
-        products = whole + (FORWARD if term.original else 0)
-        step += over(run.forget, products) + refused(term, products)
+        for products in (whole, FORWARD) if term.original else (whole,):
+            step += over(run.forget, products) + refused(term, products)
     if run.instances:
         step += over(run.forget, 8)
     if run.tokens:
