@@ -151,7 +151,8 @@ def _mean(
         mean, error = (float(np.mean(column)) for column in zip(*numbers, strict=True))
         facts = {"objectives": len(numbers)}
         if left_out := len(sources) - len(numbers):
-            facts[f"objectives not counted ({'; '.join(why)})"] = left_out
+            lacking = "; ".join(why) or "they lack a seed"
+            facts[f"objectives not counted ({lacking})"] = left_out
         return Value(mean, facts=facts, error=error)
 
     return {seed: value(numbers) for seed, numbers in found.items()}
