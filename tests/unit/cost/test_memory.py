@@ -20,9 +20,10 @@ from geffect.effects.measurement import Measurement
 from geffect.evaluation.passes import generate, gradient_norms, score
 from geffect.losses.loss import Loss
 from geffect.models import offload
+from geffect.models.adapters import adapt
 from geffect.models.compute import computing_in, frozen, recompute
 from geffect.models.offload import Parked, offloading
-from geffect.names import OFFLOADED
+from geffect.names import ADAPTER, MERGED, OFFLOADED
 from geffect.training.loop import train
 
 TOLERANCE = 0.1
@@ -153,6 +154,37 @@ def trained(model, rows):
     return run
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_training_on_pairs(precision, checkpointing, model, shape, rows):
+    """The graphs of answers and refusals, which are shorter, are there at once."""
+    size, labels = 32, 4
+    settings = dataclasses.replace(
+        SETTINGS, micro_batch_size=size, batch_size=size, gradient_checkpointing=checkpointing
+    )
+    pairs = [
+        dataclasses.replace(row, refusal=Example((*other.ids[: PROMPT + labels - 1], 0), PROMPT))
+        for row, other in zip(rows(size), rows(size), strict=True)
+    ]
+    losses = {"objective": Loss.load("objective", "flat", {})}
+
+    def train_on():
+        train(model, losses, {"objective": lambda step: pairs}, settings, size, "x", None)
+
+    with computing_in(precision):
+        measured, _ = held(model, train_on)
+    moments = memory.training(
+        shape,
+        precision,
+        batch_of(size),
+        Losses(watched=False),
+        checkpointing,
+        1,
+        Batch(size, PROMPT + labels, labels + 1),
+    )
+    assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("size", [1, 32])
@@ -192,26 +224,31 @@ def test_training_with_a_regularizer(regularizer, decay, precision, parts, shape
 
 
 @pytest.mark.parametrize(
-    ("change", "against", "in_run", "precision", "parts", "checkpointing"),
+    ("objective", "change", "against", "in_run", "precision", "parts", "checkpointing"),
     [
-        ("trapezoid", None, False, "float32", (), False),
-        ("simpson", "kl", True, "float32", (), False),
-        ("simpson", "kl", False, "float32", (), True),
-        ("simpson", None, False, "float32", OFFLOADED, False),
-        ("trapezoid", "kl", True, "bf16", OFFLOADED, True),
-        ("simpson", "kl", False, "bf16", OFFLOADED, True),
+        ("npo", "trapezoid", None, False, "float32", (), False),
+        ("npo", "simpson", "kl", True, "float32", (), False),
+        ("npo", "simpson", "kl", False, "float32", (), True),
+        ("npo", "simpson", None, False, "float32", OFFLOADED, False),
+        ("npo", "trapezoid", "kl", True, "bf16", OFFLOADED, True),
+        ("npo", "simpson", "kl", False, "bf16", OFFLOADED, True),
+        ("dpo", "trapezoid", None, False, "bf16", OFFLOADED, False),
     ],
 )
-def test_measuring(change, against, in_run, precision, parts, checkpointing, cell_of, tiny):
+def test_measuring(
+    objective, change, against, in_run, precision, parts, checkpointing, cell_of, tiny
+):
     model, shape = tiny
     if checkpointing:
         recompute(model)
-    cell = cell_of("npo", against)
+    cell = cell_of(objective, against)
     with computing_in(precision):
         original = frozen(copy.deepcopy(model))
     draws = cell.draw(shape.hidden)
     found = Measurement(cell, draws, {}, cell.held_out, 3, change=change)
     width = max(len(e) for examples in found.examples.values() for e in examples)
+    pairs = [e.refusal for e in found.examples["objective"] if e.refusal is not None]
+    refused = max((len(refusal) for refusal in pairs), default=0)
     shares = {}
     if against is not None:
         shares = {"regularizer": {n: torch.zeros_like(p) for n, p in model.named_parameters()}}
@@ -249,12 +286,62 @@ def test_measuring(change, against, in_run, precision, parts, checkpointing, cel
         kl,
         change == "simpson",
         checkpointing=checkpointing,
+        refusals=Batch(3, refused, refused) if pairs else None,
     )
     assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)
     # The shares were there before.
     found = dataclasses.replace(losses, regularizer=False)
     planned = memory.parked(shape, found, False, True, change == "simpson")
     assert planned == pytest.approx(parked, rel=TOLERANCE)
+
+
+LORA = {"rank": 16, "alpha": 32, "targets": "all-linear"}
+
+
+def test_training_adapters_parks_what_is_theirs_alone(model, shape, trained):
+    adapt(model, 1, **LORA)
+    settings = dataclasses.replace(SETTINGS, weight_decay=0.01)
+    with offloading(*OFFLOADED):
+        parked = trained(settings, "nll", Nobody())[1]
+    losses = Losses(regularizer=True, decay=True, offload=frozenset(OFFLOADED))
+    planned = memory.parked(shape.adapted(LORA), losses, trains=True, measures=False)
+    assert planned == pytest.approx(parked, rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "change", "parts"),
+    [
+        (ADAPTER, "trapezoid", OFFLOADED),
+        (MERGED, "simpson", ()),
+        (MERGED, "simpson", OFFLOADED),
+    ],
+)
+def test_measuring_adapters(parameters, change, parts, cell_of, tiny):
+    """In their own coordinates, and in those of the weights that they are merged into."""
+    model, shape = tiny
+    shape = shape.adapted(LORA, parameters == MERGED)
+    adapt(model, 1, **LORA)
+    cell = cell_of("npo", None, forget=4)
+    draws = cell.draw(shape.hidden)
+    found = Measurement(cell, draws, {}, cell.held_out, 3, change=change, parameters=parameters)
+
+    def measure():
+        found.begin(model)
+        for step in range(2):
+            found.at(model, step)
+
+    with offloading(*parts):
+        measured, parked = held(model, measure)
+    width = max(len(e) for examples in found.examples.values() for e in examples)
+    losses, simpson = Losses(offload=frozenset(parts)), change == "simpson"
+    moments = memory.measurement(
+        shape, "float32", Batch(3, width, width), losses, several_terms=False, simpson=simpson
+    )
+    if parameters == MERGED:  # else activations of rows of any length are most of it
+        assert total(peak(moments)[1]) == pytest.approx(measured, rel=TOLERANCE), peak(moments)
+    assert memory.parked(shape, losses, False, True, simpson) == pytest.approx(
+        parked, rel=TOLERANCE
+    )
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from geffect.config import Config
 from geffect.cost import memory
 from geffect.cost.cards import CARDS, GB, UTILISATION, own_card
 from geffect.cost.command import configuration
-from geffect.cost.plan import STAGES, Plan
+from geffect.cost.plan import _REFUSAL, STAGES, Plan
 from geffect.cost.work import Work
+from geffect.data.refusals import read_refusals
 from geffect.errors import ConfigError
 from geffect.names import NO_REGULARIZER, OFFLOADED
 
@@ -144,6 +145,40 @@ def test_base_training_reads_rows_of_a_third_of_the_length_unless_they_are_own_o
     assert per_pass[0] / per_pass[1] == pytest.approx(88 / 263 if known else 1)
 
 
+@pytest.mark.parametrize(
+    ("pair", "beside"), [(("dpo", "nll"), ("npo", "nll")), (("ga", "ap"), ("ga", "nll"))]
+)
+def test_refusals_beside_answers_are_passes_and_graphs_of_their_own(pair, beside, paper):
+    def of(cell, stage, **changes):
+        raw = outside(one_cell(paper, "phi-1_5", objective=cell[0], regularizer=cell[1]))
+        raw["models"]["phi-1_5"]["precision"] = "float32"  # flops of products are all its work
+        raw["models"]["phi-1_5"]["unlearn"]["gradient_checkpointing"] = False
+        return jobs(changed(raw, **changes), stage)[0]
+
+    # A question of 75 characters, a refusal of 38, and 18 of the template's, beside a row of 263.
+    share = (75 + 38 + 18) / 263
+    one = of(("ga", "none"), "unlearn").work.flops  # a pass of three products, and back
+    more = of(pair, "unlearn").work.flops - of(beside, "unlearn").work.flops
+    # The objective, and θ_o's log-probabilities, a third of it; or a regularizer of its own.
+    passes = 4 / 3 if pair[0] == "dpo" else 1
+    assert more == pytest.approx(share * passes * one)
+
+    held = [of(cell, "unlearn").parts["activations"] for cell in (beside, pair)]
+    assert 1.3 * held[0] < held[1] < 1.7 * held[0]
+    without = {"geffect__tokens": False, "geffect__instances": False}
+    counts = [of(cell, "geffect", **without).work.flops for cell in (beside, pair)]
+    tokens = [of(cell, "geffect", geffect__instances=False).work.flops for cell in (beside, pair)]
+    assert counts[1] > counts[0]
+    # Their tokens are in the table if they are the objective's.
+    ratio = (tokens[1] - counts[1]) / (tokens[0] - counts[0])
+    assert ratio == pytest.approx(1 + share * (pair[0] == "dpo"))
+
+
+def test_refusals_are_as_long_as_the_projects_own():
+    own = read_refusals()
+    assert pytest.approx(sum(map(len, own)) / len(own), abs=1) == _REFUSAL
+
+
 def test_bf16_is_faster_and_tf32_between(paper):
     raw = outside(one_cell(paper))
     full = changed(raw, **{"models__llama-2-7b__precision": "float32"})
@@ -225,6 +260,36 @@ def test_transfers_take_time(paper):
     assert took[0] == 0 and took == sorted(set(took))
     assert took[1] == 125 * 16 * 6_738_415_616
     assert took[2] == 125 * (16 + 40) * 6_738_415_616
+
+
+@pytest.mark.parametrize("in_run", [True, False])
+@pytest.mark.parametrize("parameters", ["adapter", "merged"])
+def test_adapters_park_what_is_theirs_and_not_the_model(parameters, in_run, paper):
+    lora = {"rank": 8, "alpha": 16, "targets": ["q_proj", "v_proj"]}
+    raw = changed(one_cell(paper), geffect__in_run=in_run, geffect__parameters=parameters)
+    raw["models"]["llama-2-7b"]["offload"] = list(OFFLOADED)
+    raw["models"]["llama-2-7b"]["unlearn"]["lora"] = lora
+    trained = 32 * 2 * 8 * (4096 + 4096)
+    measured = 32 * 2 * 4096**2 if parameters == "merged" else trained
+    # The optimiser's moments, those of the regularizer's share, and the gradients of both losses
+    # with the weights and gradients of the step before; or the latter with those of this step.
+    gradients = 2 * measured
+    training = trained * (2 + 2)
+    moments = [training + trained * 2 + trained + gradients, training + trained + 2 * gradients]
+    if in_run:
+        assert jobs(raw, "unlearn")[0].parked == 4 * max(moments)
+    else:
+        assert jobs(raw, "unlearn")[0].parked == 4 * (training + 2 * trained)
+        assert jobs(raw, "geffect")[0].parked == 4 * (trained * 3 + 2 * gradients)
+    raw["models"]["llama-2-7b"]["offload"] = []
+    raw = changed(raw, relearn={"rows": 20})
+    assert all(job.parked == 0 for job in Plan(Config(raw)).jobs)
+
+
+def test_relearning_parks_the_moments_of_the_optimiser(paper):
+    raw = changed(one_cell(paper), relearn={"rows": 20})
+    raw["models"]["llama-2-7b"]["offload"] = ["optimizer"]
+    assert jobs(raw, "relearn")[0].parked == 2 * 4 * 6_738_415_616
 
 
 def test_cards_share_what_a_model_holds_but_not_its_activations(paper, rng):

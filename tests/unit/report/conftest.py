@@ -36,3 +36,15 @@ def risk(rng):
                 rows.append({**place, "term": "unexplained", "component": "total"})
                 rows[-1] |= {"predicted_change": rest, "measured_change": measured}
     return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def gap(risk, rng):
+    """(risk, of_run, step): `risk`, in which one run of npo+none has no gradient on D_u at a step
+    in its middle, so that both intervals at it are without numbers; and the run's rows on D_u.
+    """
+    of_run = risk["regularizer"].eq("none") & risk["seed"].eq(1) & risk["dataset"].eq("unlearn")
+    at = int(rng.integers(1, len(STEPS) - 1))
+    lost = of_run & risk["step"].isin(STEPS[at - 1 : at + 1])
+    columns = ["predicted_change", "measured_change"]
+    return risk.assign(**{c: risk[c].mask(lost) for c in columns}), of_run, STEPS[at]

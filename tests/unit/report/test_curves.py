@@ -1,26 +1,11 @@
-"""Lines over steps: sums of changes, and scales."""
+"""The scales of lines over steps."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import name_cell
 from matplotlib.figure import Figure
 
 from geffect.report import curves
-
-
-def test_changes_are_summed_from_the_start_of_every_run_and_unknown_after_a_missing_one(rng):
-    first, second = rng.normal(size=4), rng.normal(size=4)
-    second[1] = np.nan
-    runs = [
-        pd.DataFrame({"step": [0, 5, 10, 12], "measured_change": values, "dataset": "unlearn"})
-        for values in (first, second)
-    ]
-    frame = pd.concat([run.assign(**name_cell("ga", seed=s)) for s, run in enumerate(runs)])
-    shuffled = frame.sample(frac=1, random_state=int(rng.integers(1 << 31)))
-    found = curves.cumulated_change(shuffled).sort_values(["seed", "step"])
-    expected = [0, *first[:3].cumsum(), 0, second[0], np.nan, np.nan]
-    np.testing.assert_allclose(found["change"], expected)
 
 
 @pytest.mark.parametrize("side", ["x", "y"])

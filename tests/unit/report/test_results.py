@@ -47,4 +47,39 @@ def test_status_of_a_cell_without_a_log_is_missing():
     log = pd.DataFrame({"step": [1, 2], "diverged": [False, True]}).assign(**cells[0])
     results = Results(cells, frames={"training": log})
     assert results.status()["status"].tolist() == ["diverged", "missing"]
-    assert results.diverged_steps() == {("ga", "none", 42): 2}
+    assert results.diverged_steps() == {("tiny", "forget05", "ga", "none", 42): 2}
+
+
+@pytest.mark.parametrize(
+    ("models", "splits", "place"),
+    [
+        (["tiny"], ["forget05"], ""),
+        (["tiny"], ["forget05", "forget10"], " (forget10)"),
+        (["tiny", "other"], ["forget05"], " (other)"),
+        (["tiny", "other"], ["forget05", "forget10"], " (other, forget10)"),
+    ],
+)
+def test_a_gap_is_that_of_its_cell_and_says_in_which_model_and_split(models, splits, place):
+    """The same variant and seed of another model or split has finished."""
+    seeds = (1, 2)
+    cells = [
+        name_cell("ga", seed=seed, model=model, split=split)
+        for model in models
+        for split in splits
+        for seed in seeds
+    ]
+    *others, last = cells
+    logs = [
+        pd.DataFrame({"step": [1, 2], "diverged": [False, c == last]}).assign(**c) for c in cells
+    ]
+    frame = pd.DataFrame([{**cell, "step": 0} for cell in others])
+    frames_of = {"training": pd.concat(logs), "geffect": frame}
+    assert Results(cells, frames=frames_of).gaps("geffect") == [
+        f"ga+none{place} seed 2 diverged at step 2"
+    ]
+    frames_of["training"] = pd.concat(logs[:-1])
+    assert Results(cells, frames=frames_of).gaps("geffect") == [f"ga+none{place} seed 2 is missing"]
+    if len(cells) > 2:
+        assert f"ga+none{place} has 1 of 2 seeds" in Results(others, frames=frames_of).gaps(
+            "geffect"
+        )

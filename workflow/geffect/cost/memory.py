@@ -22,8 +22,8 @@ Parts = Mapping[str, float]
 
 # Numbers per position and entry of the vocabulary at the start of a backward pass: logits (rounded
 # ones beside them), their log-softmax, and the gradients of both; more of KL, and three along each
-# direction of a forward-mode pass.
-_LOGITS = {"float32": 4.0, "bf16": 4.5}
+# direction of a forward-mode pass. Until then there are no gradients.
+_LOGITS, _GRADIENTS = {"float32": 4.0, "bf16": 4.5}, 2.0
 _LOGITS_KL, _LOGITS_ALONG = 8.0, 3.0
 _AGAIN = 1.3
 """A block that is computed again and the gradients of what it keeps, as a multiple of that."""
@@ -106,18 +106,24 @@ def parked(
 ) -> float:
     """Bytes that rest in the machine's memory when most do (`models.offload`).
 
+    Those of a training are of what is trained, gradients of risks of what is measured.
+
     Args:
         trains, measures: whether the job updates weights, and whether it measures.
     """
+    trained, risks = FULL * shape.trained, 2 * FULL * shape.measured
     held = 2.0 * ("optimizer" in losses.offload and trains)
     aside = 0.0
     if losses.watched and "shares" in losses.offload:
         held += 2 * losses.regularizer + losses.decay
         aside = 2 * losses.regularizer  # the gradients of both losses, before an update
-    before = 3 * ("measurement" in losses.offload and measures)  # weights, and of both risks
-    # The risks' gradients at this step come before those of the last one go; half-way as well.
-    now = (before + 2 + 3 * simpson) if before else 0
-    return FULL * shape.parameters * (held + max(trains * (aside + before), now))
+    before = now = 0.0
+    if "measurement" in losses.offload and measures:
+        before = trained + risks  # weights, and gradients of both risks
+        # The gradients at this step come before those of the last one go; half-way as well, and
+        # there the weights, unless it is adapters that are put half-way (`adapters.half_way`).
+        now = before + risks + simpson * (risks + trained * (not shape.merged))
+    return trained * held + max(trains * (trained * aside + before), now)
 
 
 def total(parts: Parts) -> float:
@@ -151,6 +157,43 @@ def activations(
     return found
 
 
+def _of_a_loss(
+    shape: Shape,
+    precision: str,
+    batch: Batch,
+    checkpointing: bool,
+    losses: Losses,
+    refusals: Batch | None,
+) -> dict[str, float]:
+    """What the forward passes of the loss that leaves most do for its backward pass."""
+    found = activations(shape, precision, batch, checkpointing, losses.kl)
+    if refusals is None:
+        return found
+    return max(found, _of_pairs(shape, precision, batch, refusals, checkpointing), key=total)
+
+
+def _of_pairs(
+    shape: Shape, precision: str, answers: Batch, refusals: Batch, checkpointing: bool
+) -> dict[str, float]:
+    """What the passes over answers and refusals leave for the one backward pass through both.
+
+    Each has rounded weights of its own. The refusals, which came last, are gone through first, when
+    the answers' logits have no gradients yet.
+    """
+    first, last = (
+        activations(shape, precision, texts, checkpointing) for texts in (refusals, answers)
+    )
+    logits, beside = _logits(shape, answers), _logits(shape, refusals)
+    kept = (_LOGITS[precision] - _GRADIENTS) * logits
+    if checkpointing:
+        inputs = answers.rows * answers.width * shape.layers * FULL * shape.hidden
+        meet = max(first["activations"] + inputs + kept, last["activations"] + beside)
+    else:
+        meet = first["activations"] + last["activations"] - _GRADIENTS * logits
+    rounded = {name: first[name] + last[name] for name in first if name != "activations"}
+    return {"activations": meet, **rounded}
+
+
 def _logits(shape: Shape, batch: Batch) -> float:
     return batch.rows * batch.labels * shape.vocabulary * FULL
 
@@ -162,8 +205,13 @@ def training(
     losses: Losses,
     checkpointing: bool = False,
     micro_batches: int = 2,
+    refusals: Batch | None = None,
 ) -> dict[str, Parts]:
-    """The moments of a step of training: moment -> parts."""
+    """The moments of a step of training: moment -> parts.
+
+    Args:
+        refusals: the refusals beside the answers of a batch, if a loss looks at them.
+    """
     held = _held(shape, precision, losses)
     several = 1 + (losses.regularizer and "shares" not in losses.offload)
     one = FULL * shape.trained
@@ -171,7 +219,7 @@ def training(
     # come is the embedding's.
     more = micro_batches > 1
     passing = FULL * min(shape.embedding, shape.trained) if more else 0
-    kept = activations(shape, precision, batch, checkpointing, losses.kl)
+    kept = _of_a_loss(shape, precision, batch, checkpointing, losses, refusals)
     return {
         "the last pass begins": {**held, "gradients": (several - (not more)) * one, **kept},
         "the last pass ends": {**held, "gradients": several * one, "in passing": passing},
@@ -207,6 +255,7 @@ def measurement(
     tables: bool = True,
     directions: int = 2,
     checkpointing: bool = False,
+    refusals: Batch | None = None,
 ) -> dict[str, Parts]:
     """The moments of a measured step after the first: moment -> parts.
 
@@ -214,6 +263,7 @@ def measurement(
         several_terms: whether a regularizer or probe is measured besides the objective.
         tables: whether instances or tokens are measured.
         checkpointing: whether the passes that differentiate losses compute activations again.
+        refusals: as of `training`.
     """
     one = FULL * shape.measured
     held = _held(shape, precision, losses)
@@ -224,30 +274,36 @@ def measurement(
     parked = "measurement" in losses.offload
     kept = activations(shape, precision, batch, checkpointing, losses.kl)
     # Where everything is parked but the gradient that is being computed, tensors still pass by.
-    here = 0 if parked else one
-    last = {"previous step": here, "directions": 2 * here}
-    passing = FULL * min(shape.embedding, shape.measured)
+    here, position = (0, 0) if parked else (one, FULL * shape.trained)
+    last = {"previous step": position, "directions": 2 * here}
+    passing = FULL * shape.largest
     terms = one + several_terms * here
     moments: dict[str, Parts] = {
         "changes of risk": {
             **held,
-            "previous step": 3 * here,
+            "previous step": position + 2 * here,
             "directions": 2 * here,
             "in passing": _PASSING * passing,
         },
         "gradients of risks begin": {
             **held,
-            "previous step": 3 * here,
+            "previous step": position + 2 * here,
             "gradients": one + here,
             **kept,
         },
         "gradients of terms end": {**held, **last, "gradients": terms, "in passing": passing},
-        "gradients of terms begin": {**held, **last, "gradients": terms, **kept},
+        "gradients of terms begin": {
+            **held,
+            **last,
+            "gradients": terms,
+            **_of_a_loss(shape, precision, batch, checkpointing, losses, refusals),
+        },
     }
     if simpson:
+        # Those that adapters are merged into are put half-way themselves (`adapters.half_way`).
         moments["half-way"] = {
             **moments["changes of risk"],
-            "weights of this step": here,
+            "weights of this step": one + FULL * shape.trained if shape.merged else position,
             "gradients": one + here,
             **kept,
         }

@@ -1,7 +1,7 @@
 """What the jobs of a configured grid take: how many, how long, how much memory and disk."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -51,6 +51,8 @@ COUNTED = ("gpus", "mem_mb")
 # a question about real authors or world facts with its answer; rows of these two.
 _CHARACTERS = {"tofu": (245, 170), "fictional": (182, 110)}
 _PROMPT, _SHORT = 18, 70
+# Mean characters of the project's own refusals, which is what such texts are.
+_REFUSAL = 38
 _BACKGROUND = {"hub": (100, 117), "directory": (100, 117)}
 # Tokens of the longest of a few rows, as a multiple of the mean.
 _LONGEST = 1.6
@@ -206,19 +208,37 @@ class Plan:
 
     def _tokens(self, shape: Shape) -> tuple[float, float]:
         """Mean tokens of a row, and of its answer."""
+        whole, answer = self._lengths
+        return (whole + _PROMPT) / _characters(shape), answer / _characters(shape)
+
+    def _refusal(self, shape: Shape) -> tuple[float, float]:
+        """The same of a refusal to its question."""
+        whole, answer = self._lengths
+        by = _characters(shape)
+        return (whole - answer + _REFUSAL + _PROMPT) / by, _REFUSAL / by
+
+    @property
+    def _lengths(self) -> tuple[float, float]:
+        """Mean characters of a question with its answer, and of the answer."""
         source = "fictional" if self.raw["data"]["source"] == "fictional" else "tofu"
-        whole, answer = self.sizes.characters or _CHARACTERS[source]
-        characters = _characters(shape)
-        return (whole + _PROMPT) / characters, answer / characters
+        return self.sizes.characters or _CHARACTERS[source]
 
     def _passes(self, model: str) -> Passes:
         shape = self.shape(model)
         precision = self.config.compute(model)["precision"]
-        return Passes(shape, precision, self._tokens(shape)[0])
+        whole, refused = self._tokens(shape)[0], self._refusal(shape)[0]
+        return Passes(shape, precision, whole, refusal=refused)
 
     def _batch(self, model: str, rows: int) -> Batch:
         whole, answer = self._tokens(self.shape(model))
         return Batch(rows, whole * _LONGEST, answer * _LONGEST)
+
+    def _refusals(self, model: str, rows: int, needs: Iterable[frozenset[str]]) -> Batch | None:
+        """The refusals beside a batch, if one of some losses looks at them."""
+        if not any("refusal_pairs" in need for need in needs):
+            return None
+        whole, refusal = self._refusal(self.shape(model))
+        return Batch(rows, whole * _LONGEST, refusal * _LONGEST)
 
     @property
     def _background(self) -> tuple[int, int]:
@@ -412,6 +432,7 @@ class Plan:
             run.simpson,
             run.instances or run.tokens,
             checkpointing=settings.gradient_checkpointing,
+            refusals=self._refusals(model, chosen["micro_batch_size"], needs),
         )
         training = memory.training(
             shape,
@@ -421,6 +442,7 @@ class Plan:
             replace(losses, original=seen.original if in_run else losses.original),
             settings.gradient_checkpointing,
             -(-settings.batch_size // settings.micro_batch_size),
+            self._refusals(model, settings.micro_batch_size, needs[:2]),
         )
         work, of_measuring = unlearned(passes, run), measured(passes, run)
         work += Work(host=run.steps * memory.fetched_by_update(shape, losses))
@@ -521,7 +543,9 @@ class Plan:
         look += passes.over(rows + held_out, at_once, FORWARD, by_length=True)
         seen = memory.scoring(shape, passes.precision, self._batch(model, at_once), losses)
         whole = work + look * (int(settings.epochs) + 1)
-        return self._job(model, stage, count, whole, {**moments, **seen}, resources="relearn")
+        parked = memory.parked(shape, losses, trains=True, measures=False)
+        moments = {**moments, **seen}
+        return self._job(model, stage, count, whole, moments, resources="relearn", parked=parked)
 
     def _rounding(self, model: str, split: str, stage: str, count: int) -> Job:
         shape, passes = self.shape(model), self._passes(model)
@@ -574,7 +598,7 @@ class Plan:
             chosen["instances"],
             chosen["tokens"],
             chosen["change"] == "simpson",
-            2 if "refusals" in needs[0] else 1,
+            bool(needs[0] & {"refusals", "refusal_pairs"}),
         )
 
 
@@ -587,4 +611,5 @@ def _characters(shape: Shape) -> float:
 def _term(needs: frozenset[str]) -> Term:
     reference = frozenset({"reference_logp"})
     original = bool(needs & (registry.ORIGINAL_NEEDS - reference))
-    return Term(original, not original and bool(needs & reference))
+    looks_at = not original and bool(needs & reference)
+    return Term(original, looks_at, "refusal_pairs" in needs)

@@ -134,6 +134,14 @@ class Shape:
         return self.layers * sum(a * b for a, b in (self.blocks[name] for name in self.targets))
 
     @property
+    def largest(self) -> int:
+        """Parameters of the largest single tensor of a measured gradient."""
+        if not self.rank:
+            return self.embedding
+        sizes = (self.blocks[name] for name in self.targets)
+        return max(a * b if self.merged else self.rank * max(a, b) for a, b in sizes)
+
+    @property
     def linear(self) -> int:
         """Parameters of linear layers that nothing else uses (`models.compute.halved`)."""
         return self.matrices - (self.embedding if self.tied else 0)

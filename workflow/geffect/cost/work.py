@@ -6,7 +6,7 @@ stage makes is counted as its code makes them.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from geffect.cost.shapes import Shape
 
@@ -63,6 +63,7 @@ class Passes:
         tokens: mean tokens of a row.
         padding: how many times as many are computed, for batches in any order.
         backward: FLOPs per weight and token of a backward pass; frozen weights take half.
+        refusal: mean tokens of a question with a refusal in place of its answer.
     """
 
     shape: Shape
@@ -70,6 +71,7 @@ class Passes:
     tokens: float
     padding: float = 1.25
     backward: float = BACKWARD
+    refusal: float = math.nan
 
     def over(self, rows: float, micro_batch: int, products: float, by_length: bool = False) -> Work:
         """Passes over some rows, `products` FLOPs per weight and token (`FORWARD` ...)."""
@@ -94,6 +96,11 @@ class Passes:
         )
 
     @property
+    def refused(self) -> "Passes":
+        """The same passes over questions with refusals in place of their answers."""
+        return replace(self, tokens=self.refusal)
+
+    @property
     def bytes_of_model(self) -> float:
         """The weights, float32."""
         return 4 * self.shape.parameters
@@ -106,10 +113,12 @@ class Term:
     Attributes:
         original: whether it needs a pass of θ_o in every step.
         reference: whether it needs θ_o's log-probabilities alone.
+        pairs: whether it looks at a refusal beside every answer.
     """
 
     original: bool = False
     reference: bool = False
+    pairs: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +135,7 @@ class Unlearning:
         selected: FLOPs per weight and token that choosing tokens takes.
         measured_at_once: rows at once of G-effects.
         instances, tokens, simpson: what is measured.
-        texts: 2 where tokens of refusals are measured too.
+        refusals: whether tokens of refusals are measured too.
     """
 
     forget: int
@@ -144,7 +153,7 @@ class Unlearning:
     instances: bool = True
     tokens: bool = True
     simpson: bool = False
-    texts: int = 1
+    refusals: bool = False
 
 
 def trained(
@@ -158,18 +167,22 @@ def trained(
 
 def unlearned(passes: Passes, run: Unlearning) -> Work:
     """The training of a cell."""
+    whole = FORWARD + passes.backward + (FORWARD if run.recomputed else 0)
+
+    def over(texts: Passes, products: float) -> Work:
+        return texts.over(run.batch, run.micro_batch, products) * run.steps
+
     work = trained(passes, run.steps, run.batch, run.micro_batch, run.recomputed)
-    beside = passes.over(run.batch, run.micro_batch, FORWARD) * run.steps
-    if run.objective.original or run.objective.reference:
-        work += beside
     if run.selected:
-        work += passes.over(run.batch, run.micro_batch, run.selected) * run.steps
+        work += over(passes, run.selected)
     if run.regularizer is not None:
-        products = FORWARD + passes.backward + (FORWARD if run.recomputed else 0)
-        work += passes.over(run.batch, run.micro_batch, products) * run.steps
-        work += Work(traffic=_SHARE * passes.shape.trained) * run.steps
-        if run.regularizer.original or run.regularizer.reference:
-            work += beside
+        work += over(passes, whole) + Work(traffic=_SHARE * passes.shape.trained) * run.steps
+    for term in (run.objective, run.regularizer):
+        if term is not None and term.pairs:
+            work += over(passes.refused, whole)
+        if term is not None and (term.original or term.reference):
+            work += over(passes, FORWARD)
+            work += over(passes.refused, FORWARD) if term.pairs else Work()
     return work
 
 
@@ -178,25 +191,28 @@ def measured(passes: Passes, run: Unlearning) -> Work:
     backward = BACKWARD if passes.shape.merged else passes.backward
     whole = FORWARD + backward + (FORWARD if run.recomputed else 0)
 
-    def over(rows: int, products: float) -> Work:
-        return passes.over(rows, run.measured_at_once, products, by_length=True)
+    def over(rows: int, products: float, texts: Passes = passes) -> Work:
+        return texts.over(rows, run.measured_at_once, products, by_length=True)
+
+    def refused(term: Term, products: float) -> Work:
+        return over(run.forget, products, passes.refused) if term.pairs else Work()
 
     risks = over(run.forget, whole) + over(run.retain, whole)
-    step = risks + over(run.forget, whole)  # and the objective
+    step = risks
     if run.simpson:
         step += risks
     others = (*run.probes, *([] if run.regularizer is None else [run.regularizer]))
     for term in (run.objective, *others):
-        step += over(run.forget, FORWARD if term.original else 0)
-    for _ in others:
-        step += over(run.forget, whole)
+        for products in (whole, FORWARD) if term.original else (whole,):
+            step += over(run.forget, products) + refused(term, products)
     if run.instances:
         step += over(run.forget, 8)
     if run.tokens:
-        step += over(run.forget, 10) * run.texts
+        step += over(run.forget, 10)
+        step += over(run.forget, 10, passes.refused) if run.refusals else Work()
     dots = 4 * (2 + len(others)) + 8
     step += Work(traffic=dots * _DOT * passes.shape.measured)
-    return step * run.measured + over(run.forget, FORWARD)
+    return step * run.measured + over(run.forget, FORWARD) + refused(run.objective, FORWARD)
 
 
 def evaluated(

@@ -7,6 +7,7 @@ split.
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from geffect.names import CELL, REFERENCES
@@ -27,9 +28,9 @@ def status(cells: list[dict], training: Sequence[pd.DataFrame | None]) -> pd.Dat
 
 
 def diverged_steps(cells: list[dict], training: Sequence[pd.DataFrame | None]) -> dict[tuple, int]:
-    """(objective, regularizer, seed) -> the step that ended the run, for those that diverged."""
+    """CELL -> the step that ended the run, for those that diverged."""
     return {
-        (cell["objective"], cell["regularizer"], cell["seed"]): int(log["step"].iloc[-1])
+        tuple(cell[key] for key in CELL): int(log["step"].iloc[-1])
         for cell, log in zip(cells, training, strict=True)
         if log is not None and log["diverged"].any()
     }
@@ -73,6 +74,20 @@ def in_order(*frames: pd.DataFrame) -> pd.DataFrame:
         }
     )
     return cells.loc[order.sort_values(list(order), kind="stable").index].reset_index(drop=True)
+
+
+def states(cells: pd.DataFrame, metrics: pd.DataFrame, status: pd.DataFrame) -> pd.Series:
+    """The status of each of some cells in a table of metrics.
+
+    Args:
+        cells: CELL, with a fresh index.
+        metrics: CELL, `value`. A cell of status ok without a finite one is missing.
+        status: CELL, `status`. A cell that is not listed is ok.
+    """
+    state = cells[CELL].merge(status, how="left", on=CELL)["status"].fillna("ok")
+    measured = metrics.loc[np.isfinite(metrics["value"].astype("float64")), CELL]
+    found = cells[CELL].merge(measured.drop_duplicates(), how="left", on=CELL, indicator="found")
+    return state.mask(state.eq("ok") & ~found["found"].eq("both"), "missing")
 
 
 def wide(metrics: pd.DataFrame, names: Mapping[str, tuple[str, str]]) -> pd.DataFrame:

@@ -9,8 +9,6 @@ from matplotlib.figure import FigureBase
 from matplotlib.scale import SymmetricalLogScale
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from geffect.names import CELL
-
 STEP_LABEL = "step (updates)"
 STEP_TICKS = 4
 LOG = "(log)"
@@ -58,25 +56,6 @@ def line(axes: Axes, rows: pd.DataFrame, value: str, label: str, style: Mapping)
             alpha=0.15,
             linewidth=0,
         )
-
-
-def cumulated_change(risk: pd.DataFrame) -> pd.DataFrame:
-    """The measured change of risk from the start of every run up to each of its steps.
-
-    Args:
-        risk: rows of one term and component, with the keys CELL, `dataset`, `step` and
-            `measured_change` up to the next step.
-
-    Returns:
-        The same rows with `change` (nats), 0 at the first step.
-    """
-    if risk.empty:
-        return risk
-    rows = risk.sort_values("step", kind="stable")
-    runs = rows.groupby([*CELL, "dataset"], sort=False)["measured_change"]
-    # A missing change makes all that follows unknown, not zero.
-    after = runs.transform(lambda values: values.shift(fill_value=0).cumsum(skipna=False))
-    return rows.assign(change=after)
 
 
 def scale_steps(axes: Axes, steps: pd.Series) -> None:

@@ -161,20 +161,26 @@ class Results:
         there = set(keys.itertuples(index=False, name=None))
         diverged = self.diverged_steps()
         cells = self.having(**where)
-        found, seeds = [], Counter(tuple(c[key] for key in CELL[:-1]) for c in cells)
+        several = [key for key in ("model", "split") if len({cell[key] for cell in cells}) > 1]
+        found, seeds = [], Counter(tuple(c[key] for key in of_cells.ROW) for c in cells)
+
+        def named(row: Mapping[str, Any]) -> str:
+            place = ", ".join(row[key] for key in several)
+            return f"{row['objective']}+{row['regularizer']}{f' ({place})' if place else ''}"
+
         for cell in cells:
-            run = f"{cell['objective']}+{cell['regularizer']} seed {cell['seed']}"
-            step = diverged.get((cell["objective"], cell["regularizer"], cell["seed"]))
-            if step is not None:
-                found.append(f"{run} diverged at step {step}")
-            elif tuple(cell[key] for key in CELL) not in there:
+            run, key = f"{named(cell)} seed {cell['seed']}", tuple(cell[key] for key in CELL)
+            if key in diverged:
+                found.append(f"{run} diverged at step {diverged[key]}")
+            elif key not in there:
                 found.append(f"{run} is missing")
         most = max(seeds.values(), default=0)
         # A sweep has fewer seeds by design, and is compared by the seeds that it has.
         standing = {names[0] for names in self.families().values()}
-        for (_, _, objective, regularizer), number in seeds.items():
-            if number < most and objective in standing:
-                found.append(f"{objective}+{regularizer} has {number} of {most} seeds")
+        for key, number in seeds.items():
+            row = dict(zip(of_cells.ROW, key, strict=True))
+            if number < most and row["objective"] in standing:
+                found.append(f"{named(row)} has {number} of {most} seeds")
         return found
 
     def status(self) -> pd.DataFrame:
@@ -186,7 +192,7 @@ class Results:
         return of_cells.status([*self.missing, *self.cells], logs)
 
     def diverged_steps(self) -> dict[tuple, int]:
-        """(objective, regularizer, seed) -> the step that ended the run, of those that diverged."""
+        """CELL -> the step that ended the run, of those that diverged."""
         return of_cells.diverged_steps(self.cells, self._training())
 
     def _training(self) -> list[pd.DataFrame | None]:

@@ -48,3 +48,26 @@ def test_bars_add_up_to_the_measured_line_by_term_and_by_component(risk):
 def test_a_run_measured_once_shows_why_there_is_nothing(risk):
     figure = drawn(risk[risk["step"].eq(STEPS[-1])])
     assert sum("measured once" in text.replace("\n", " ") for text in texts(figure)) == 2 * 4
+
+
+def test_a_step_that_could_not_be_measured_leaves_a_gap_up_to_the_end(gap):
+    risk, of_run, step = gap
+    known = [x for x in STEPS[1:] if x < step]
+    alone = drawn(risk[risk["regularizer"].eq("none") & risk["seed"].eq(1)]).get_axes()
+    for axes in alone[:2]:
+        assert {round(b.get_x() + b.get_width() / 2, 9) for b in axes.patches} == set(known)
+        line = next(drawn for drawn in axes.lines if drawn.get_label() == "measured")
+        values = line.get_ydata()
+        assert np.isfinite(values[: len(known) + 1]).all() and values[0] == 0
+        assert len(values) == len(STEPS) and np.isnan(values[len(known) + 1 :]).all()
+    for axes in alone[2:]:
+        assert {round(b.get_x() + b.get_width() / 2, 9) for b in axes.patches} == set(STEPS[1:])
+    # Beyond the gap both are those of the other seed.
+    both = drawn(risk).get_axes()[4:6]
+    rows = risk[~of_run & risk["regularizer"].eq("none") & risk["dataset"].eq("unlearn")]
+    rows = rows[rows["term"].eq("objective") & rows["component"].eq("total")]
+    other = rows.set_index("step")["measured_change"].iloc[:-1].cumsum().to_numpy()
+    for axes in both:
+        line = next(drawn for drawn in axes.lines if drawn.get_label() == "measured")
+        np.testing.assert_allclose(line.get_ydata()[len(known) + 1 :], other[len(known) :])
+        assert stacked(axes, STEPS[-1]) == pytest.approx(other[-1])

@@ -129,6 +129,21 @@ def test_the_prediction_is_what_all_terms_add_up_to_without_the_rest(results):
     np.testing.assert_allclose(changes["measured"], rows["measured_change"])
 
 
+def test_a_run_with_a_step_that_could_not_be_measured_has_no_change_to_show(results):
+    risk, whole = results.frame("risk"), outcome.readings(results)
+    cell = results.cells[0]
+    lost = risk[CELL].eq(pd.Series(cell)).all(axis=1) & risk["dataset"].eq("retain")
+    lost &= risk["step"].isin(STEPS[1:3])
+    columns = ["predicted_change", "measured_change"]
+    risk = risk.assign(**{c: risk[c].mask(lost) for c in columns})
+    frames = {name: results.frame(name) for name in ("geffect", "training")}
+    found = outcome.readings(Results(results.cells, frames={**frames, "risk": risk}))
+    there = found[CELL].eq(pd.Series(cell)).all(axis=1) & found["dataset"].eq("retain")
+    assert there.sum() == 1 and found.loc[there, "change"].isna().all()
+    pd.testing.assert_frame_equal(found[~there], whole[~there])
+    assert len(predicted.intervals(risk)) == len(predicted.intervals(results.frame("risk"))) - 2
+
+
 def test_agreement_of_known_changes():
     frame = pd.DataFrame({"predicted": [1.0, -1.0, 3.0, 0.5], "measured": [2.0, 1.0, 3.0, 0.4]})
     share, error = predicted.agreement(frame)

@@ -326,6 +326,32 @@ def test_what_harms_too_little_to_be_split_is_named_with_its_change():
     assert said == "Not counted: ga, whose change of R_r was not attributed."
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("side", ["retain", "unlearn"])
+def test_a_step_that_could_not_be_measured_leaves_a_run_without_whole_changes(side, order):
+    """Whichever of its seeds it is of."""
+    lost = [[2, np.nan, np.nan], [2, 2, 2]][::order]
+    place = Place().run("ga", retain=[2] * 3).run("npo", retain=[1] * 3).run("po", retain=[1] * 3)
+    place.run("wga", seeds=(1, 2), **{"unlearn": [1] * 3, "retain": [2] * 3, side: lost})
+    for run in ("ga", "npo", "po"):
+        place.run(run, seeds=(2,))
+    (group,) = groups(place.tables(base=["ga", "npo", "po", "wga"]))
+    row = group.rows.set_index("objective").loc["wga"]
+    assert np.isnan(row[f"change_{side}"]) and np.isnan(row["at_equal"])
+    assert np.isnan(row["rise"]) == (side == "unlearn") and row["why"] == "not measured"
+    assert np.isnan(row["attributed_retain"]) == (side == "retain")
+    assert row["from_step"] == 10 and not np.isnan(group.rise)
+    assert "wga" not in " ".join(said for _, said in sentences(group))
+
+
+def test_nothing_is_said_of_a_rise_after_a_step_that_could_not_be_measured():
+    place = Place().run("ga", retain=[0.01, np.nan, np.nan])
+    (group,) = groups(place.tables())
+    assert group.rows["from_step"].isna().all()
+    ((question, answer),) = sentences(group)
+    assert question == "No answers" and "all of its changes of risk known" in answer
+
+
 def test_the_tokens_are_those_of_an_objective_that_weighs_tokens():
     place = Place().run("rmu", retain=[9] * 3).run("npo", retain=[0.1] * 3, tokens=[("n", 0.9)])
     place.run("ga", retain=[2] * 3, seeds=(1, 2), tokens=[("x", 0.3), ("y", 0.4)])

@@ -699,3 +699,70 @@ def test_a_curve_that_bends_between_two_steps_is_read_with_an_error(grid):
     error = float(bent["reason"].split("uncertain between measured steps by ")[1].split(";")[0])
     assert error > 0.05
     assert (bent["part_verdict"] == HOLDS) == (bent["value"] > 0.05 + error)
+
+
+@pytest.mark.parametrize("lost", [slice(1, 3), slice(0, 1), slice(3, 4)])
+@pytest.mark.parametrize(
+    ("datasets", "told"),
+    [
+        # Of one risk that is known: layers, and what the retain objective took back of it.
+        ([], {"1", "2a", "3", "6a", "6b", "6c", "6d", "7a", "7b", "8a", "8b", "8c"}),
+        (["unlearn"], {"2a", "8a"}),
+        (["retain"], {"2a", "8b"}),
+        (["unlearn", "retain"], set()),
+    ],
+)
+def test_after_a_step_that_could_not_be_measured_no_change_of_risk_can_be_told(
+    datasets, told, lost, grid
+):
+    """In the middle of a run, and at its ends, where the last step alone has no interval."""
+
+    def known(unlearn, retain):
+        change = {"unlearn": unlearn * np.ones(4), "retain": retain * np.ones(4)}
+        for dataset in datasets:
+            change[dataset][lost] = np.nan
+        return change["unlearn"], change["retain"]
+
+    made = grid()
+    harms = {"ga": 0.9, "npo": 0.4, "wga": 0.01, "tnpo": 0.1, "po": 0.4}
+    for name, harm in harms.items():
+        made.run(name, change=known(1, harm), shallow=9)
+    for name, back in {"nll": -0.2, "kl": -0.4, "rr": -0.2}.items():
+        made.run("ga", name, change=known(1, 0.9), reg=((0, 0), known(-0.01, back)))
+    risk = made.tables()["risk"]
+    # Of the other terms there are no rows at the last step, as in a run's own table.
+    risk = risk[risk["step"].lt(risk["step"].max()) | risk["term"].eq("objective")]
+    table = made.table(risk=risk)
+    rows = table[table["by"].eq(CHANGE) & table["split"].eq("forget10")]
+    rows = rows[rows["part_verdict"].isin([HOLDS, FAILS])]
+    assert {f"{s}{p}" for s, p in zip(rows["statement"], rows["part"], strict=True)} == told
+
+
+@pytest.mark.parametrize("by", [GEFFECT, CHANGE])
+def test_an_objective_with_a_lost_run_is_left_out_and_named_and_the_others_still_tell(by, grid):
+    """Of whichever objective it is, and however it is lost."""
+
+    def build(lost, **gone):
+        made = grid()
+        for objective, more in (("ga", 0.0), ("npo", 0.2)):
+            for name, size in (("nll", 0.2), ("kl", 0.6 + more), ("rr", 0.1)):
+                given = gone if (objective, name) == lost else {}
+                change = given.get("change", (1.0, 1.0))
+                reg = ((0.0, size), (0.0, -size))
+                diverged = given.get("diverged", False)
+                made.run(objective, name, change=change, reg=reg, diverged=diverged)
+        return made.judged(8, by, "c")
+
+    whole = build(None)
+    assert "objectives 2" in whole["reason"] and "not counted" not in whole["reason"]
+    alone = {"ga": 0.4, "npo": 0.6}
+    assert whole["value"] == pytest.approx(np.mean(list(alone.values())))
+    for objective, expected in alone.items():
+        lost = "ga" if objective == "npo" else "npo"
+        row = build((lost, "rr"), diverged=True)
+        assert row["value"] == pytest.approx(expected) and row["part_verdict"] == HOLDS
+        assert "objectives 1" in row["reason"]
+        assert f"objectives not counted ({lost}+rr diverged) 1" in row["reason"]
+    if by == CHANGE:
+        row = build(("npo", "rr"), change=([1, np.nan, np.nan, 1], 1.0))
+        assert row["value"] == pytest.approx(alone["ga"]) and "not finite" in row["reason"]

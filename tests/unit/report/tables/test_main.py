@@ -57,6 +57,24 @@ def test_main_table_has_the_measured_change_of_each_risk_over_the_run(rng):
         assert row[f"change_{dataset}_sd"] == pytest.approx(np.std(of_seed, ddof=1))
 
 
+def test_a_change_of_risk_with_a_step_that_could_not_be_measured_is_missing(rng):
+    cells = [name_cell("ga", seed=1), name_cell("npo", seed=1), name_cell("npo", seed=2)]
+    changes = [[1, np.nan, np.nan, 2, np.nan], [1, 2, 3, 4, np.nan], [1, np.nan, np.nan, 2, np.nan]]
+    risk = pd.DataFrame(
+        [
+            {**cell, "term": "objective", "dataset": "unlearn", "component": "total"}
+            | {"step": step, "measured_change": change}
+            for cell, of_cell in zip(cells, changes, strict=True)
+            for step, change in enumerate(of_cell)
+        ]
+    )
+    table = main.main_table(*make_frames(cells, rng), risk)
+    assert np.isnan(row_of(table, "ga")["change_unlearn"])
+    row = row_of(table, "npo")
+    assert (row["change_unlearn"], row["n_seeds"]) == (10, 2)
+    assert np.isnan(row["change_unlearn_sd"]), "of the one seed that has a number"
+
+
 def test_main_table_columns(rng):
     values = [
         *["es_exact_retain", "es_exact_unlearn", "es_perturb_retain", "es_perturb_unlearn"],
@@ -204,9 +222,10 @@ def test_the_interval_of_a_metric_stays_between_0_and_1_and_that_of_a_change_doe
     risk = pd.DataFrame(
         [
             {**cell, "term": "objective", "dataset": dataset, "component": "total"}
-            | {"measured_change": change}
+            | {"step": step, "measured_change": of_step}
             for cell, change in zip(cells, (0.0, 0.9, 9.0), strict=True)
             for dataset in ("unlearn", "retain")
+            for step, of_step in enumerate([change, np.nan])
         ]
     )
     row = row_of(main.main_table(metrics, effects, status, risk), "ga")

@@ -67,6 +67,20 @@ def test_a_and_metrics_are_averaged_over_the_seeds_that_count(inputs):
     assert not {"e_unlearn", "change_unlearn"} & set(table), "those are of the run's own end"
 
 
+def test_a_seed_without_metrics_has_no_part_in_a_either(inputs):
+    """It has finished and was searched, but its evaluation has not a single finite number."""
+    metrics, records, status = inputs
+    lost = metrics["objective"].eq("npo") & metrics["seed"].eq(2)
+    metrics = metrics.assign(value=metrics["value"].mask(lost))
+    row = matched.matched_table(metrics, records, status).set_index("objective").loc["npo"]
+    assert (row["n_seeds"], row["status"]) == (2, "missing")
+    assert row["a"] == pytest.approx(np.mean([0.0, 0.125]))
+    assert row["a_sd"] == pytest.approx(np.std([0.0, 0.125], ddof=1))
+    for nothing in (metrics[~lost], metrics[:0], pd.DataFrame()):
+        table = matched.matched_table(nothing, [], status)
+        assert {"ga", "npo"} <= set(table["objective"]) and table["a"].isna().all()
+
+
 def test_the_table_can_be_written_for_readers(inputs, tmp_path):
     table = matched.matched_table(*inputs)
     paths = [tmp_path / f"matched.{suffix}" for suffix in ("csv", "md", "tex")]

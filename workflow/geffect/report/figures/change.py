@@ -19,6 +19,7 @@ from geffect.names import (
     UNLEARN,
 )
 from geffect.report import curves, style
+from geffect.report.changes import cumulated_change
 from geffect.report.results import Results
 
 TITLE = "What changed the risks"
@@ -91,17 +92,18 @@ def _panels(panels: tuple[Axes, ...], rows: pd.DataFrame) -> None:
 
 def _bars(axes: Axes, rows: pd.DataFrame, groups: pd.Series, styles: Mapping) -> None:
     """Stacked bars of the sums from the start of the run, up and down from zero."""
-    per_step = rows.assign(group=groups).groupby(["seed", "step", "group"])["predicted_change"]
-    wide = per_step.sum(min_count=1).groupby(["step", "group"]).mean().unstack("group")
-    steps = wide.index.to_numpy()
+    sums = cumulated_change(rows.assign(group=groups), "group", "predicted_change")
+    means = sums.groupby(["step", "group"])["change"].mean().unstack("group")
+    steps = means.index.to_numpy()
     if len(steps) < 2:
         return
-    # What is up to the next step stands at that step.
-    sums, ends = wide.iloc[:-1].cumsum(), steps[1:]
     width = 0.8 * np.diff(steps).min()
+    # Nothing has changed at the first step; a stack that lacks a part would end at a wrong height.
+    means = means.iloc[1:].dropna()
+    ends = means.index.to_numpy()
     high, low = np.zeros(len(ends)), np.zeros(len(ends))
-    for name in [name for name in styles if name in sums]:
-        heights = sums[name].fillna(0).to_numpy()
+    for name in [name for name in styles if name in means]:
+        heights = means[name].to_numpy()
         bottom = np.where(heights >= 0, high, low)
         axes.bar(ends, heights, width, bottom, label=name, color=styles[name]["color"])
         high, low = high + np.maximum(heights, 0), low + np.minimum(heights, 0)
@@ -109,8 +111,6 @@ def _bars(axes: Axes, rows: pd.DataFrame, groups: pd.Series, styles: Mapping) ->
 
 
 def _measured(axes: Axes, totals: pd.DataFrame) -> None:
-    rows = totals[totals["term"].eq(OBJECTIVE)]
-    mean = rows.groupby("step")["measured_change"].mean()
-    steps = mean.index.to_numpy()
-    changes = np.concatenate([[0], mean.iloc[:-1].cumsum().to_numpy()])
-    axes.plot(steps, changes, label="measured", color="black", linewidth=1.2, marker=".")
+    sums = cumulated_change(totals[totals["term"].eq(OBJECTIVE)])
+    mean = sums.groupby("step")["change"].mean()
+    axes.plot(mean.index, mean, label="measured", color="black", linewidth=1.2, marker=".")

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from geffect.names import EFFECT_DATASETS, OBJECTIVE, TOTAL
 from geffect.report import curves, seeds, style
+from geffect.report.changes import cumulated_change
 from geffect.report.results import Results
 
 TITLE = "Objectives side by side"
@@ -42,7 +43,7 @@ def draw(results: Results, regularizer: str) -> Figure:
     panels = figure.subplots(2, 2, sharex=True)
     drawn = [name for name in variants if name in compared]
     cosines = _rows(results.frame("geffect"), regularizer, drawn, common)
-    changes = curves.cumulated_change(_rows(results.frame("risk"), regularizer, drawn, common))
+    changes = cumulated_change(_rows(results.frame("risk"), regularizer, drawn, common))
     for column, dataset in enumerate(EFFECT_DATASETS):
         above, below = panels[:, column]
         for axes in (above, below):

@@ -56,7 +56,7 @@ def draw(results: Results, variant: str) -> Figure:
         rows = effects[effects["regularizer"].eq(regularizer)] if len(effects) else effects
         stops = {
             seed: step
-            for (o, r, seed), step in diverged.items()
+            for (*_, o, r, seed), step in diverged.items()
             if (o, r) == (variant, regularizer)
         }
         seeds = len(results.having(objective=variant, regularizer=regularizer))

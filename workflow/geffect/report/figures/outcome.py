@@ -8,6 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from geffect.names import CELL, COMBINED, EFFECT_DATASETS, TOTAL, UNEXPLAINED
 from geffect.report import correlation, curves, style
+from geffect.report.changes import over_runs
 from geffect.report.results import Results
 from geffect.report.tables.geffect import cumulated
 
@@ -95,7 +96,7 @@ def readings(results: Results) -> pd.DataFrame:
     found["change"] = np.nan
     if len(risk):
         terms = risk[risk["component"].eq(TOTAL) & risk["term"].ne(UNEXPLAINED)]
-        found["change"] = terms.groupby(keys)["predicted_change"].sum(min_count=1)
+        found["change"] = over_runs(terms, keys, ["predicted_change"])["predicted_change"]
     status = results.status()
     done = status[status["status"].ne("diverged")][CELL]
     return found.reset_index().merge(done, on=CELL)

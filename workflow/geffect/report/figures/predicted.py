@@ -55,7 +55,7 @@ def intervals(risk: pd.DataFrame) -> pd.DataFrame:
     rows = risk[risk["component"].eq(TOTAL) & risk["measured_change"].notna()]
     keys = [*CELL, "step", "dataset"]
     terms = rows[rows["term"].ne(UNEXPLAINED)].groupby(keys, sort=False)
-    predicted = terms["predicted_change"].sum(min_count=1)
+    predicted = terms["predicted_change"].sum(skipna=False)
     measured = terms["measured_change"].first()
     both = pd.DataFrame({"predicted": predicted, "measured": measured}).reset_index()
     return both[np.isfinite(both[["predicted", "measured"]]).all(axis=1)]

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from geffect.names import EFFECT_DATASETS, OBJECTIVE, TOTAL
 from geffect.report import curves, style
+from geffect.report.changes import cumulated_change
 from geffect.report.families import Family, family
 from geffect.report.results import Results
 
@@ -50,7 +51,7 @@ def draw(results: Results, objective: str) -> Figure:
     panels = figure.subplots(4, 2)
     for row, (value, label) in enumerate(ROWS.items()):
         rows = _rows(members.rows(results.frame("risk" if value == "change" else "geffect")))
-        rows = curves.cumulated_change(rows) if value == "change" else rows
+        rows = cumulated_change(rows) if value == "change" else rows
         panels[row, 0].set_ylabel(label)
         for axes, dataset in zip(panels[row], EFFECT_DATASETS, strict=True):
             _lines(axes, rows[rows["dataset"].eq(dataset)] if len(rows) else rows, value, members)

@@ -27,6 +27,7 @@ from geffect.names import (
     UNLEARN,
 )
 from geffect.report import blocks, seeds
+from geffect.report.changes import cumulated_change, over_runs
 from geffect.report.statements.runs import RISE, Curve
 from geffect.report.statements.verdict import CannotTell, number
 
@@ -215,13 +216,10 @@ def _curves(risk: pd.DataFrame, run: tuple[str, str]) -> list[Curve]:
     rows = _of(risk, run)
     found = []
     rows = rows[rows["component"].eq(TOTAL) & rows["term"].eq(OBJECTIVE)] if len(rows) else rows
-    for _, mine in rows.groupby("seed") if len(rows) else ():
-        wide = mine.pivot(index="step", columns="dataset", values="measured_change").sort_index()
-        sums = wide.iloc[:-1].cumsum(skipna=False).to_numpy().reshape(-1, wide.shape[1])
-        sums = np.vstack([np.zeros(wide.shape[1]), sums])
-        by = dict(zip(wide.columns, sums.T, strict=True))
-        steps = wide.index.to_numpy()
-        found.append(Curve(steps, by[UNLEARN], by[RETAIN], np.full(len(steps), math.nan)))
+    for _, mine in cumulated_change(rows).groupby("seed"):
+        by = mine.pivot(index="step", columns="dataset", values="change")
+        unlearn, retain = (by[dataset].to_numpy() for dataset in (UNLEARN, RETAIN))
+        found.append(Curve(by.index.to_numpy(), unlearn, retain, np.full(len(by), math.nan)))
     return found
 
 
@@ -251,13 +249,15 @@ def _common_rise(runs: Sequence[Sequence[Curve]]) -> float:
 
 
 def _rise(curves: Sequence[Curve]) -> float:
-    """The greatest rise of R_u that all seeds of a run reach."""
-    return min(curve.rise for curve in curves)
+    """The greatest rise of R_u that all seeds of a run reach; missing where one's is."""
+    # Python's own min looks at the order of the seeds where one of them is missing.
+    return float(np.min([curve.rise for curve in curves]))
 
 
 def _at(curves: Sequence[Curve], rise: float) -> tuple[list[float], str]:
     """The change of R_r at a rise of R_u, seed by seed; or nothing, and why."""
-    if math.isnan(rise) or not curves:
+    known = all(np.isfinite([curve.unlearn, curve.retain]).all() for curve in curves)
+    if math.isnan(rise) or not curves or not known:
         return [], UNKNOWN
     if _rise(curves) < rise:
         return [], NOT_REACHED
@@ -290,9 +290,8 @@ def _attributed(risk: pd.DataFrame) -> pd.Series:
     rows = risk[risk["dataset"].eq(RETAIN) & risk["term"].ne(UNEXPLAINED)] if len(risk) else risk
     if rows.empty:
         return pd.Series(dtype="float64")
-    sums = (
-        rows[rows["component"].ne(TOTAL)].groupby("component")["predicted_change"].sum(min_count=1)
-    )
+    parts = rows[rows["component"].ne(TOTAL)]
+    sums = over_runs(parts, ["component"], ["predicted_change"])["predicted_change"]
     return sums / rows["seed"].nunique()
 
 
@@ -316,10 +315,8 @@ def _from_step(risk: pd.DataFrame) -> float:
     if risk.empty:
         return math.nan
     chosen = risk["component"].eq(TOTAL) & risk["term"].eq(OBJECTIVE)
-    rows = risk[chosen & risk["dataset"].eq(RETAIN)]
-    mean = rows.groupby("step")["measured_change"].mean().sort_index()
-    # What is up to the next measured step stands at a step.
-    risen = mean.cumsum().shift(1)
+    sums = cumulated_change(risk[chosen & risk["dataset"].eq(RETAIN)])
+    risen = sums.groupby("step")["change"].mean(skipna=False)
     late = risen[risen >= NOTICEABLE]
     return float(late.index[0]) if len(late) else math.nan
 
@@ -376,7 +373,8 @@ def sentences(group: Group) -> list[tuple[str, str]]:
         subset=["change_unlearn", "change_retain"]
     )
     if plain.empty:
-        return [("No answers", "No run without a regularizer has finished.")]
+        why = "No run without a regularizer has finished with all of its changes of risk known."
+        return [("No answers", why)]
     harm = plain.loc[plain["change_retain"].idxmax()]
     found = [
         ("Which objective forgets?", _best(group)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,32 +31,60 @@ from geffect.report.statements.verdict import (
 NAME = "Retain objectives raise e_r and cost little removal; KL is the best of the three"
 ALL, BEST = ("nll", "kl", "rr"), "kl"
 Quantity = Callable[[Runs], Mapping[int, Value]]
+Families = dict[str, tuple[str, str]]
+"""Family of a retain objective -> the regularizer and the term that stand for it."""
+Item = TypeVar("Item")
+
+
+def _read(
+    runs: Runs,
+    sources: Iterable[tuple[Sequence[tuple[str, str]], Callable[[int], Item]]],
+    nothing: str,
+) -> tuple[dict[int, list[Item]], list[str]]:
+    """What can be read of some sources, by seed, and why others cannot be.
+
+    Args:
+        sources: the runs (objective, regularizer) that are read together, and what reads them.
+        nothing: the reason where there is no source.
+
+    Raises:
+        CannotTell: none can be read.
+    """
+    found: dict[int, list[Item]] = {}
+    why: dict[str, None] = {}
+    for together, read in sources:
+        try:
+            seeds = runs.seeds(*together)
+        except CannotTell as error:
+            why[str(error)] = None
+            continue
+        for seed in seeds:
+            try:
+                value = read(seed)
+            except CannotTell as error:
+                why[str(error)] = None
+                continue
+            found.setdefault(seed, []).append(value)
+    if not found:
+        raise CannotTell("; ".join(why) or nothing)
+    return found, list(why)
 
 
 def _median(
     runs: Runs, quantity: Callable[[str, str, int, str], float], probes: bool
 ) -> Mapping[int, Value]:
     """The median of a quantity of (objective, regularizer, seed, term) over runs, by seed."""
-    found: dict[int, list[tuple[str, float]]] = {}
-    why = []
-    for objective, regularizer, term in runs.regularized():
-        if regularizer == NO_REGULARIZER and not probes:
-            continue
+
+    def of(objective: str, regularizer: str, term: str) -> Callable[[int], tuple[str, float]]:
         name = f"{objective}+{regularizer}" if regularizer != NO_REGULARIZER else term
-        try:
-            seeds = runs.seeds((objective, regularizer))
-        except CannotTell as error:
-            why.append(str(error))
-            continue
-        for seed in seeds:
-            try:
-                value = quantity(objective, regularizer, seed, term)
-            except CannotTell as error:
-                why.append(str(error))
-                continue
-            found.setdefault(seed, []).append((name, value))
-    if not found:
-        raise CannotTell("; ".join(dict.fromkeys(why)) or "no run with a regularizer")
+        return lambda seed: (name, quantity(objective, regularizer, seed, term))
+
+    sources = [
+        ([(objective, regularizer)], of(objective, regularizer, term))
+        for objective, regularizer, term in runs.regularized()
+        if probes or regularizer != NO_REGULARIZER
+    ]
+    found, _ = _read(runs, sources, "no run with a regularizer")
     return {
         seed: Value(median_over(values, "").value, facts={"runs per seed": len(values)})
         for seed, values in found.items()
@@ -90,10 +120,10 @@ def _undone(dataset: str) -> Quantity:
     return quantity
 
 
-def _sources(runs: Runs) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
-    """Objectives that all three retain objectives are there for: family -> (regularizer, term)."""
-    own: dict[str, dict[str, tuple[str, str]]] = {}
-    probed: dict[str, dict[str, tuple[str, str]]] = {}
+def _sources(runs: Runs) -> Iterator[tuple[str, Families]]:
+    """Objectives that all three retain objectives are there for."""
+    own: dict[str, Families] = {}
+    probed: dict[str, Families] = {}
     for objective, regularizer, term in runs.regularized():
         variant = term.removeprefix(PROBE) if regularizer == NO_REGULARIZER else regularizer
         of = probed if regularizer == NO_REGULARIZER else own
@@ -105,49 +135,49 @@ def _sources(runs: Runs) -> Iterator[tuple[str, dict[str, tuple[str, str]]]]:
                 yield objective, {name: families[name] for name in ALL}
 
 
+def _mean(
+    runs: Runs, quantity: Callable[[str, Families, int], tuple[float, float]], probes: bool
+) -> Mapping[int, Value]:
+    """The mean of a quantity, and of its error, over objectives that have all three, by seed."""
+    sources = [
+        ([(objective, r) for r, _ in families.values()], partial(quantity, objective, families))
+        for objective, families in _sources(runs)
+        if probes or NO_REGULARIZER not in {r for r, _ in families.values()}
+    ]
+    nothing = "the grid has no objective with all three of NLL, KL and RR (or their probes)"
+    found, why = _read(runs, sources, nothing)
+
+    def value(numbers: Sequence[tuple[float, float]]) -> Value:
+        mean, error = (float(np.mean(column)) for column in zip(*numbers, strict=True))
+        facts = {"objectives": len(numbers)}
+        if left_out := len(sources) - len(numbers):
+            lacking = "; ".join(why) or "they lack a seed"
+            facts[f"objectives not counted ({lacking})"] = left_out
+        return Value(mean, facts=facts, error=error)
+
+    return {seed: value(numbers) for seed, numbers in found.items()}
+
+
 def _kl_by_geffect(runs: Runs) -> Mapping[int, Value]:
-    found: dict[int, list[float]] = {}
-    for objective, families in _sources(runs):
-        for seed in runs.seeds(*((objective, r) for r, _ in families.values())):
-            means = {
-                name: runs.mean_cosine(objective, r, seed, RETAIN, term)
-                for name, (r, term) in families.items()
-            }
-            best = max(mean for name, mean in means.items() if name != BEST)
-            found.setdefault(seed, []).append(means[BEST] - best)
-    return _means(found)
+    def ahead(objective: str, families: Families, seed: int) -> tuple[float, float]:
+        means = {
+            name: runs.mean_cosine(objective, r, seed, RETAIN, term)
+            for name, (r, term) in families.items()
+        }
+        return means[BEST] - max(mean for name, mean in means.items() if name != BEST), 0.0
+
+    return _mean(runs, ahead, probes=True)
 
 
 def _kl_by_change(runs: Runs) -> Mapping[int, Value]:
-    found: dict[int, list[float]] = {}
-    errors: dict[int, list[float]] = {}
-    for objective, families in _sources(runs):
-        if NO_REGULARIZER in {r for r, _ in families.values()}:
-            continue
-        for seed in runs.seeds(*((objective, r) for r, _ in families.values())):
-            curves = {
-                name: runs.curve(objective, r, seed, None) for name, (r, _) in families.items()
-            }
-            rise = common_rise(curves)
-            harms = {name: curve.harm_at(rise) for name, curve in curves.items()}
-            best = min(harm for name, harm in harms.items() if name != BEST)
-            found.setdefault(seed, []).append((best[0] - harms[BEST][0]) / rise)
-            errors.setdefault(seed, []).append((best[1] + harms[BEST][1]) / rise)
-    return {
-        seed: Value(value.value, None, value.facts, float(np.mean(errors[seed])))
-        for seed, value in _means(found).items()
-    }
+    def saved(objective: str, families: Families, seed: int) -> tuple[float, float]:
+        curves = {name: runs.curve(objective, r, seed, None) for name, (r, _) in families.items()}
+        rise = common_rise(curves)
+        harms = {name: curve.harm_at(rise) for name, curve in curves.items()}
+        best = min(harm for name, harm in harms.items() if name != BEST)
+        return (best[0] - harms[BEST][0]) / rise, (best[1] + harms[BEST][1]) / rise
 
-
-def _means(found: Mapping[int, list[float]]) -> Mapping[int, Value]:
-    if not found:
-        raise CannotTell(
-            "the grid has no objective with all three of NLL, KL and RR (or their probes)"
-        )
-    return {
-        seed: Value(float(np.mean(values)), facts={"objectives": len(values)})
-        for seed, values in found.items()
-    }
+    return _mean(runs, saved, probes=False)
 
 
 CLAIMS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +23,7 @@ from geffect.names import (
     UNLEARN,
 )
 from geffect.report import blocks
+from geffect.report.changes import intervals
 from geffect.report.registry import stands_for
 from geffect.report.statements.verdict import CannotTell
 
@@ -300,11 +300,9 @@ class Runs:
 
     def change(self, objective: str, regularizer: str, seed: int, dataset: str, term: str) -> float:
         """The change of a risk over a run that is attributed to a term, in nats."""
-        rows = self._of(self._risk, objective, regularizer, seed)
+        rows = intervals(self._of(self._risk, objective, regularizer, seed))
         chosen = rows["component"].eq(TOTAL) & rows["term"].eq(term) & rows["dataset"].eq(dataset)
         values = rows[chosen].sort_values("step")["predicted_change"].to_numpy()
-        # The last step has no interval.
-        values = values[:-1] if len(values) and math.isnan(values[-1]) else values
         if not len(values) or not np.isfinite(values).all():
             raise CannotTell(
                 f"{objective}+{regularizer} has no finite change of risk by term {term}"
@@ -312,11 +310,14 @@ class Runs:
         return float(values.sum())
 
     def changes(self, objective: str, seed: int, dataset: str) -> pd.DataFrame:
-        """The objective's share of the change of risk, without a regularizer: step × component."""
-        rows = self._of(self._risk, objective, NO_REGULARIZER, seed)
+        """The objective's share of the change of risk, without a regularizer: step × component.
+
+        Of all steps but the last, which has no interval.
+        """
+        rows = intervals(self._of(self._risk, objective, NO_REGULARIZER, seed))
         chosen = rows[rows["term"].eq(OBJECTIVE) & rows["dataset"].eq(dataset)]
         wide = chosen.pivot(index="step", columns="component", values="predicted_change")
-        return wide.sort_index().dropna(how="all")
+        return wide.sort_index()
 
     # --- Instances.
 

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from geffect.names import CELL
+from geffect.report.changes import over_runs
 from geffect.report.results import Results
 from geffect.report.writing import Column
 
@@ -37,10 +38,8 @@ def attributed(risk: pd.DataFrame) -> pd.DataFrame:
     Returns:
         CELL, `dataset`, `term`, `component`, `predicted_change` (summed over the steps), and in
         rows of the component `total` the `measured_change`, which is the sum of `predicted_change`
-        over all terms, `unexplained` among them.
+        over all terms, `unexplained` among them. Both are missing where that of a step is.
     """
     keys = [*CELL, "dataset", "term", "component"]
     columns = ["predicted_change", "measured_change"]
-    # The last step of a run has no interval.
-    rows = risk[risk["predicted_change"].notna()]
-    return rows.groupby(keys, sort=False)[columns].sum(min_count=1).reset_index()
+    return over_runs(risk, keys, columns).reset_index()

@@ -5,7 +5,8 @@ import pandas as pd
 
 from geffect.names import CELL, COMBINED, OBJECTIVE, TOTAL
 from geffect.report import seeds
-from geffect.report.cells import ROW, STATUSES, checked, in_order, refuse_duplicates, wide
+from geffect.report.cells import ROW, STATUSES, checked, in_order, refuse_duplicates, states, wide
+from geffect.report.changes import over_runs
 from geffect.report.results import Results
 from geffect.report.tables.geffect import cumulated
 from geffect.report.writing import Column
@@ -101,16 +102,7 @@ def main_table(
         raise ValueError(f"unknown status {unknown[0]!r}, expected one of {', '.join(STATUSES)}")
 
     cells = in_order(status, metrics, geffect)
-    cells = cells.merge(status, how="left", on=CELL)
-    cells["status"] = cells["status"].fillna("ok")
-    measured = metrics.loc[np.isfinite(metrics["value"].astype("float64")), CELL]
-    has_metrics = (
-        cells[CELL]
-        .merge(measured.drop_duplicates(), how="left", on=CELL, indicator="found")["found"]
-        .eq("both")
-    )
-    cells["status"] = cells["status"].mask(cells["status"].eq("ok") & ~has_metrics, "missing")
-
+    cells["status"] = states(cells, metrics, status)
     cells = cells.merge(wide(metrics, MAIN_COLUMNS), how="left", on=CELL)
     for end in {"low", "high"} & set(metrics):
         ends = wide(metrics.assign(value=metrics[end]), MAIN_COLUMNS)
@@ -174,9 +166,9 @@ def _cumulated_totals(geffect: pd.DataFrame) -> pd.DataFrame:
 
 def _changes(risk: pd.DataFrame) -> pd.DataFrame:
     """The measured change of both risks over whole runs, in nats: a row per cell."""
-    risk = checked(risk, [*CELL, "term", "dataset", "component", "measured_change"], "risk")
+    risk = checked(risk, [*CELL, "step", "term", "dataset", "component", "measured_change"], "risk")
     chosen = risk[risk["term"].eq(OBJECTIVE) & risk["component"].eq(TOTAL)]
-    sums = chosen.groupby([*CELL, "dataset"])["measured_change"].sum(min_count=1).reset_index()
+    sums = over_runs(chosen, [*CELL, "dataset"], ["measured_change"]).reset_index()
     table = sums.pivot(index=CELL, columns="dataset", values="measured_change")
     table = table.reindex(columns=list(CHANGES.values()))
     return table.set_axis(list(CHANGES), axis=1).astype("float64").reset_index()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from geffect.names import CELL, REFERENCES
-from geffect.report.cells import ROW
+from geffect.report.cells import ROW, checked, in_order, states
 from geffect.report.results import Results
 from geffect.report.tables.main import COLUMNS as MAIN_LOOK
 from geffect.report.tables.main import MAIN_COLUMNS, main_table
@@ -58,20 +58,23 @@ def matched_table(
 
     Returns:
         One row per (model, split, objective, regularizer): these four, `a` (the share of the
-        original model, averaged over seeds of status ok; missing for reference models) and `a_sd`,
-        the metrics of `MAIN_COLUMNS` with `_sd`, `n_seeds` and `status` as in the main
+        original model, averaged over the seeds that enter; missing for reference models) and
+        `a_sd`, the metrics of `MAIN_COLUMNS` with `_sd`, `n_seeds` and `status` as in the main
         table.
 
     Raises:
         ValueError: a column is missing, a row appears twice, or a status is unknown.
     """
     nothing = pd.DataFrame(columns=[*CELL, "step", "term", "dataset", "component", "geffect"])
+    metrics = checked(metrics, [*CELL, "metric", "dataset", "value"], "metrics")
     main = main_table(metrics, nothing, status)
     shares = pd.DataFrame(
         [{**cell, "a": record["a"]} for cell, record in records], columns=[*CELL, "a"]
     )
-    ok = shares.merge(status.query("status == 'ok'")[CELL], on=CELL).astype({"a": "float64"})
-    by_row = ok.groupby(ROW, sort=False)["a"]
+    cells = in_order(status, metrics).merge(shares, how="left", on=CELL)
+    ok = states(cells, metrics, status).eq("ok")
+    cells["a"] = cells["a"].astype("float64").where(ok)
+    by_row = cells.groupby(ROW, sort=False)["a"]
     means = by_row.mean().to_frame("a").assign(a_sd=by_row.std(ddof=1)).reset_index()
     table = main[ROW].merge(means, how="left", on=ROW)
     values = [*MAIN_COLUMNS, *(f"{name}_sd" for name in MAIN_COLUMNS)]
