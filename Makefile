@@ -33,7 +33,7 @@ report: .venv/installed
 TEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: .venv/dev
-	$(TEST) -m "not slurm and not tofu and not trial"
+	$(TEST) -m "not slow and not slurm and not tofu and not trial"
 
 test-all: .venv/dev
 	$(TEST)

@@ -12,6 +12,8 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from PIL import Image
 
+from geffect.report.changes import over_runs
+
 OBJECTIVES = ["ga", "wga", "npo", "tnpo", "wtnpo", "po", "rmu"]
 COMPONENTS = ["embed", "shallow", "middle", "deep", "lm"]
 SIDES = {"unlearn": "forget rows D_u", "retain": "retained rows D_r"}
@@ -53,7 +55,7 @@ def directions(axes, geffect, dataset):
 def amounts(axes, risk, dataset):
     """The change of risk over the whole run, attributed to components."""
     rows = risk[risk["dataset"].eq(dataset) & risk["term"].eq("objective")]
-    sums = rows.groupby(["objective", "component"])[["predicted_change", "measured_change"]].sum()
+    sums = over_runs(rows, ["objective", "component"], ["predicted_change", "measured_change"])
     for place, objective in enumerate(OBJECTIVES):
         left = 0.0
         for component in COMPONENTS:

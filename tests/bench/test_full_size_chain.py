@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from checkout import FORKED
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from checkout import CELLS, Checkout
 
+pytestmark = pytest.mark.slow
+
 SUMMARY = "workflow/geffect/evaluation/summary.py"
 ORIGINAL = "models/nano-phi/full/seed3/model"
 CHANGES = {

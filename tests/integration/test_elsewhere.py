@@ -11,6 +11,8 @@ import yaml
 from checkout import NANO, Checkout
 from snakemake.utils import update_config
 
+pytestmark = pytest.mark.slow
+
 MEAN_NPO = '''"""NPO of means without θ_o: mean over samples of -(2/β) log σ(-β · mean log p)."""
 
 from torch.nn.functional import softplus

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from checkout import NANO
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "run": "given",
     "geffect": {

@@ -11,6 +11,8 @@ import pytest
 
 from geffect.report.tables.main import MAIN_COLUMNS
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).resolve().parents[2] / "docs/own_data.md"
 WITHOUT = {"es_perturb_retain", "es_perturb_unlearn", "fq", "mu"}
 

@@ -18,6 +18,8 @@ from submitting import Submitted
 from geffect.config import Config
 from geffect.cost.command import configuration
 
+pytestmark = pytest.mark.slow
+
 RUN, SPLIT, SEED, BLOCKS = "tiny", "forget10", 42, 3
 # Numbers alone: how many rows, updates and tokens there are, and how large a model is.
 SHORTER = {

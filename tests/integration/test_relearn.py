@@ -14,6 +14,8 @@ from geffect.report.command import results_of
 from geffect.report.robustness import relearning
 from geffect.report.tables import relearn
 
+pytestmark = pytest.mark.slow
+
 ASKED = {"rows": 2, "batch_size": 2, "epochs": 2, "learning_rate": 1e-2}
 REFERENCE = "references/nano-phi/retain90/forget10/seed3"
 

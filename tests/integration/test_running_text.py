@@ -9,6 +9,8 @@ import torch
 import yaml
 from checkout import Checkout
 
+pytestmark = pytest.mark.slow
+
 WORDS = "The river ran past old mills where people sold bread and salt, and wool; then it froze."
 CELL = "cells/small/river/npo+kl/seed3"
 CHUNK = 20  # words
