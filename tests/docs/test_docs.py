@@ -121,6 +121,7 @@ def test_there_are_blocks_to_run():
     assert {block.language for block in BLOCKS if block.name} == set(CHECKED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "name"), RUNS, ids=[f"{page}-{name}" for page, name in RUNS])
 def test_blocks_run(page, name, checkout, demo, tmp_path, monkeypatch):
     (tmp_path / "clone").mkdir()

@@ -11,6 +11,8 @@ import pytest
 
 from geffect.jobs import records, status
 
+pytestmark = pytest.mark.slow
+
 NANO = Path(__file__).resolve().parents[1] / "integration" / "nano.yaml"
 # Keeps what it was called with, and what the manifest said then; then refuses.
 SBATCH = """#!/bin/sh

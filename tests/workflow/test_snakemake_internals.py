@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
 SNAKEFILE = """
 import snakemake_internals

@@ -121,6 +121,7 @@ def test_the_original_model_is_there_only_where_a_loss_looks_at_it(cell_of, orig
     assert torch.equal(weights(run.original), weights(load_model(original, "cpu")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "against", "probes", "by"),
     [
