@@ -22,6 +22,8 @@ from geffect.models.folder import save_model
 from geffect.names import COMPONENTS, REGULARIZER, TOTAL
 from geffect.training.unlearning import Observers, Run
 
+pytestmark = pytest.mark.slow
+
 SWITCHES = {
     "precision": ("float32", "bf16"),
     "gradient_checkpointing": (False, True),

@@ -223,6 +223,7 @@ def test_training_with_a_regularizer(regularizer, decay, precision, parts, shape
     assert planned == pytest.approx(parked, rel=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "change", "against", "in_run", "precision", "parts", "checkpointing"),
     [

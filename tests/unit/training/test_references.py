@@ -12,6 +12,8 @@ from geffect.models.folder import load_model, save_model
 from geffect.training.resume import Resume
 from geffect.training.unlearning import Observers, Run
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = dataclasses.replace(PAPER, batch_size=4, micro_batch_size=3, learning_rate=1e-3)
 
 

@@ -527,13 +527,14 @@ def _real_authors(count: int, rng: random.Random) -> list[dict]:
     rows = []
     for writer, book, town in zip(writers, books, towns, strict=True):
         kind = rng.choice(words.CLASSIC_KINDS)
-        question, answer, answers = rng.choice(
-            (
-                (f"Who wrote the classic {kind} '{book}'?", writer, writers),
-                (f"Which classic {kind} made the name of {writer}?", book, books),
-                (f"Where was {writer}, who wrote the {kind} '{book}', born?", town, towns),
-            )
+        asked = (
+            (f"Who wrote the classic {kind} '{book}'?", writer, writers),
+            (f"Which classic {kind} made the name of {writer}?", book, books),
+            (f"Where was {writer}, who wrote the {kind} '{book}', born?", town, towns),
         )
+        question, answer, answers = rng.choice(asked)
+        if answer in question:  # a title may name the town
+            question, answer, answers = asked[0]
         wrong = _others(answer, answers, rng)
         rows.append({"question": question, "answer": answer, "perturbed_answer": wrong})
     return rows[:count]
