@@ -14,7 +14,7 @@ from geffect.effects.instances import instance_effects
 from geffect.effects.tokens import token_effects, value_effects
 from geffect.losses import registry
 from geffect.losses.loss import RISK
-from geffect.losses.view import next_tokens
+from geffect.losses.view import forward, next_tokens, runner_up
 from geffect.models.components import component_map
 from geffect.models.compute import computing_in
 from geffect.names import COMPONENTS, EFFECT_DATASETS, TOTAL
@@ -48,9 +48,7 @@ class Case:
     def __init__(self, architecture, rng, random_examples, moved, control_vector):
         # Sums have some length in it: rounding averages out over them.
         self.model = small_model(architecture, 200, rng, initializer_range=0.08).eval()
-        self.forget, self.retain = (
-            random_examples(12, vocabulary=200, longest=20) for _ in range(2)
-        )
+        self.forget, self.retain = (self._decided(random_examples, 12) for _ in range(2))
         self.original, self.control = moved(self.model, 0.02), control_vector(64)
         self.components = component_map(self.model)
         self.risks = {}
@@ -62,6 +60,24 @@ class Case:
                         EFFECT_DATASETS, (self.forget, self.retain), strict=True
                     )
                 }
+
+    def _decided(self, random_examples, number):
+        """Examples whose runners-up rounding does not change: at a tie, a hinge has a kink."""
+        kept, drawn = [], 0
+        while len(kept) < number:
+            drawn += 1
+            (example,) = random_examples(1, vocabulary=200, longest=20)
+            batch = data_batches(RISK, [example], 1)[0]
+            found = []
+            for precision in PRECISIONS:
+                with computing_in(precision), torch.no_grad():
+                    logits = forward(self.model, batch).logits
+                labels = next_tokens(batch)
+                found.append(runner_up(logits, labels.clamp_min(0))[labels != IGNORED])
+            if torch.equal(*found):
+                kept.append(example)
+        assert number > 0.5 * drawn
+        return kept
 
 
 _CASES = {}
