@@ -107,3 +107,14 @@ def test_a_gpu_without_the_number_format_is_refused(asked, named, able, monkeypa
 def test_token_ids_go_where_the_embedding_is(tiny_model):
     assert compute.input_device(tiny_model()) == torch.device("cpu")
     assert compute.input_device(tiny_model().to("meta")) == torch.device("meta")
+
+
+def test_after_an_evaluation_each_module_is_in_its_own_mode(tiny_model, rng):
+    model = tiny_model()
+    for module in model.modules():
+        module.training = bool(rng.integers(2))
+    before = [module.training for module in model.modules()]
+    with pytest.raises(ZeroDivisionError), compute.evaluating(model):
+        assert not any(module.training for module in model.modules())
+        raise ZeroDivisionError
+    assert [module.training for module in model.modules()] == before

@@ -1,7 +1,6 @@
 """G-effects of a model in memory, in one call each."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,7 @@ from geffect.errors import ConfigError
 from geffect.losses.loss import RISK, Loss
 from geffect.losses.view import with_reference
 from geffect.models.components import component_map
-from geffect.models.compute import input_device
+from geffect.models.compute import evaluating, input_device
 from geffect.names import OBJECTIVE, REGULARIZER, RETAIN, UNLEARN
 
 
@@ -70,7 +69,7 @@ def measure(
         OBJECTIVE: objective_examples or forget,
         REGULARIZER: regularizer_examples or retain,
     }
-    with _evaluating(model):
+    with evaluating(model):
         rows = effect_rows(
             {name: loss.coefficient for name, loss in losses.items()},
             lambda n: gradient(model, losses[n], examples[n], micro_batch_size, n)[1],
@@ -151,7 +150,7 @@ def _by_batch(
     rows: Callable[[Batch, Directions, np.ndarray], pd.DataFrame],
 ) -> pd.DataFrame:
     """The rows of every batch of the forget set, along the gradients of both risks."""
-    with _evaluating(model):
+    with evaluating(model):
         directions = Directions(_risks(model, forget, retain, micro_batch_size))
         batches = data_batches(RISK, forget, micro_batch_size, UNLEARN)
         return pd.concat(
@@ -174,16 +173,6 @@ def _risks(
         name: gradient(model, RISK, examples, micro_batch_size, name)[1]
         for name, examples in ((UNLEARN, forget), (RETAIN, retain))
     }
-
-
-@contextlib.contextmanager
-def _evaluating(model: PreTrainedModel) -> Iterator[None]:
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 def _bound(

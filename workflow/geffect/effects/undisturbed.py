@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from geffect.errors import ModelError
 from geffect.models.adapters import is_adapted
-from geffect.models.compute import computing_in
+from geffect.models.compute import computing_in, evaluating
 
 INSTEAD = "train on one device, or measure saved checkpoints with `python -m geffect effects`"
 # By name: none of these is imported where it is not in use.
@@ -69,13 +69,17 @@ def undisturbed(model: PreTrainedModel, precision: str) -> Iterator[None]:
     taken off: the measurement itself sees to the `precision` of each pass (`models.compute`).
     """
     modules, parameters = list(model.modules()), list(model.parameters())
-    kept = [_Attributes(m, "training", "gradient_checkpointing") for m in modules]
+    kept = [_Attributes(m, "gradient_checkpointing") for m in modules]
     kept += [_Attributes(m, "_compiled_call_impl") for m in modules]
     kept += [_Attributes(p, "grad") for p in parameters]
     kept += [_Attributes(model, "forward")]
     try:
-        with _random_numbers(parameters), computing_in(precision), torch.enable_grad():
-            model.eval()
+        with (
+            evaluating(model),
+            _random_numbers(parameters),
+            computing_in(precision),
+            torch.enable_grad(),
+        ):
             for module in modules:
                 if hasattr(module, "gradient_checkpointing"):
                     vars(module)["gradient_checkpointing"] = False

@@ -25,6 +25,7 @@ from transformers.pytorch_utils import Conv1D
 
 from geffect import files
 from geffect.errors import ConfigError, DamagedError, ModelError
+from geffect.models.compute import evaluating
 from geffect.models.folder import fill, load_model, load_original
 from geffect.names import ALL_LINEAR, MERGED
 
@@ -300,14 +301,8 @@ class Original:
 
     def __call__(self, **arguments: Any) -> Any:
         """The output of θ_o, which has no dropout even while the model is trained."""
-        modes = [(module, module.training) for module in self.model.modules()]
-        self.model.eval()
-        try:
-            with switched_off(self.model):
-                return self.model(**arguments)
-        finally:
-            for module, training in modes:
-                module.training = training
+        with evaluating(self.model), switched_off(self.model):
+            return self.model(**arguments)
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """None of its own, that could rest elsewhere (`offload.aside`)."""

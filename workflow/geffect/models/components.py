@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from geffect.errors import ModelError
-from geffect.models.compute import input_device
+from geffect.models.compute import evaluating, input_device
 from geffect.names import MINIMUM_BLOCKS, thirds
 
 
@@ -91,18 +91,15 @@ def _before(model: PreTrainedModel, first: nn.Module) -> set[nn.Module]:
             raise _Reached
         begun.add(module)
 
-    modes = {module: module.training for module in model.modules()}
-    handles = [module.register_forward_pre_hook(begin) for module in modes]
+    handles = [module.register_forward_pre_hook(begin) for module in model.modules()]
+    token = torch.zeros(1, 1, dtype=torch.long, device=input_device(model))
     try:
-        model.eval()  # so that no dropout draws random numbers
-        token = torch.zeros(1, 1, dtype=torch.long, device=input_device(model))
-        with torch.no_grad():
+        # In evaluation mode no dropout draws random numbers.
+        with evaluating(model), torch.no_grad():
             model(input_ids=token, use_cache=False)
     except _Reached:
         return begun
     finally:
-        for module, training in modes.items():
-            module.training = training
         for handle in handles:
             handle.remove()
     raise ModelError(f"{type(model).__name__}: it does not run its blocks; use another model")

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import cast
 
@@ -176,19 +176,32 @@ def while_recomputing(model: PreTrainedModel) -> Iterator[None]:
 
     Transformers looks at the block's own mode; dropout, which looks at its own, stays as it is.
     """
-    blocks = [
+    blocks = (
         module
         for module in model.modules()
         if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
-    ]
-    before = [block.training for block in blocks]
+    )
+    with _in_mode(blocks, training=True):
+        yield
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Within it the model is in evaluation mode; afterwards each module in that which it was in."""
+    with _in_mode(model.modules(), training=False):
+        yield
+
+
+@contextlib.contextmanager
+def _in_mode(modules: Iterable[nn.Module], training: bool) -> Iterator[None]:
+    before = [(module, module.training) for module in modules]
     try:
-        for block in blocks:
-            block.training = True
+        for module, _ in before:
+            module.training = training
         yield
     finally:
-        for block, mode in zip(blocks, before, strict=True):
-            block.training = mode
+        for module, mode in before:
+            module.training = mode
 
 
 def raised(values: torch.Tensor) -> torch.Tensor:
