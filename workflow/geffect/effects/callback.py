@@ -18,6 +18,7 @@ from geffect.errors import ConfigError, ModelError
 from geffect.losses.given import Function, given_loss
 from geffect.losses.loss import Loss
 from geffect.models.components import check_blocks
+from geffect.models.folder import positions_of
 from geffect.names import ADAPTER, OBJECTIVE, REGULARIZER
 
 Rows = Iterable[Example | Mapping[str, Any]]
@@ -160,8 +161,7 @@ class GEffectCallback(TrainerCallback):
         check_coordinates(model, self.settings["parameters"])
         check_blocks(model.config, type(model).__name__)
         for name, examples in self.rows.items():
-            limit = getattr(model.config, "max_position_embeddings", None)
-            check_lengths(examples, limit, name)
+            check_lengths(examples, positions_of(model.config), name)
         self.precision = "bf16" if args.bf16 else "float32"
         tokenizer = given.get("processing_class")
         if self.settings["tokens"] and tokenizer is None:

@@ -16,6 +16,7 @@ from geffect.evaluation.metrics.membership import min_k, min_k_plus_plus
 from geffect.evaluation.teacher_forcing import answers, forced
 from geffect.losses.view import forward, log_probabilities, next_tokens
 from geffect.models.compute import autocast, input_device, raised
+from geffect.models.folder import positions_of
 from geffect.progress import Progress
 
 
@@ -149,7 +150,7 @@ def _batched(
     All get as many tokens as the shortest one may, which must not carry the longest one beyond the
     positions that the model knows, unless it goes there alone.
     """
-    known = getattr(model.config, "max_position_embeddings", None) or math.inf
+    known = positions_of(model.config) or math.inf
     batches: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lengths.__getitem__):
         last = batches[-1] if batches else []

@@ -11,6 +11,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -152,6 +153,11 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     return cast(PreTrainedTokenizerFast, tokenizer)
 
 
+def positions_of(config: PretrainedConfig) -> int | None:
+    """The number of positions that a model knows; None if its config does not say."""
+    return getattr(config, "max_position_embeddings", None)
+
+
 def positions(folder: str | Path) -> int | None:
     """The number of positions of the model in a folder; None if its config does not say.
 
@@ -165,7 +171,7 @@ def positions(folder: str | Path) -> int | None:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: no usable config.json ({_first_line(error)})") from error
-    return getattr(config, "max_position_embeddings", None)
+    return positions_of(config)
 
 
 def save_model(
