@@ -22,7 +22,7 @@ REDUCTION = "sample"
 
 
 def _mean(view):
-    return view.per_sample(view.logp) / view.mask.sum(dim=1)
+    return view.per_sample(view.logp) / view.lengths
 
 
 def loss(view, beta):

@@ -120,7 +120,7 @@ def instance_rows(
         seen = View(next_tokens(batch) != IGNORED, logp, logp_ref=batch.logp_ref)
         weight = objective.weight(seen)
         if objective.reduction == "token":
-            weight = seen.per_sample(weight) / seen.mask.sum(dim=1)
+            weight = seen.per_sample(weight) / seen.lengths
         columns["weight"] = weight.double().cpu().numpy()
     where = places(components)
     missing = dict.fromkeys(where, torch.full([len(numbers)], math.nan))

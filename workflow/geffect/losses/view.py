@@ -61,6 +61,11 @@ class View:
         assert self.logits_ref is not None
         return self.logits_ref.log_softmax(dim=-1)
 
+    @property
+    def lengths(self) -> Tensor:
+        """How many label tokens each sample has, 1 where a selection of tokens leaves none: [B]."""
+        return self.mask.sum(dim=1).clamp(min=1)
+
     def over_tokens(self, values: Tensor) -> Tensor:
         """The sum of per-token values [B, T] over all label tokens: a scalar."""
         return values.masked_fill(~self.mask, 0).sum()

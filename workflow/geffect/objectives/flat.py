@@ -9,17 +9,13 @@ NEEDS = ["refusal_pairs"]
 REDUCTION = "sample"
 
 
-def _length(view):
-    return view.mask.sum(dim=1).clamp(min=1)  # a selection of tokens may leave none
-
-
 def _probability(view):
-    return view.per_sample(view.logp.exp()) / _length(view)
+    return view.per_sample(view.logp.exp()) / view.lengths
 
 
 def _slope(view):
     """The derivative of ½ tanh(P) with respect to every log p_i: [B, T]."""
-    slope = (1 - _probability(view).tanh() ** 2) / (2 * _length(view))
+    slope = (1 - _probability(view).tanh() ** 2) / (2 * view.lengths)
     return (slope[:, None] * view.logp.exp()).detach()
 
 

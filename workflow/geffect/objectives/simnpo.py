@@ -13,17 +13,13 @@ HYPERPARAMETERS = {
 REDUCTION = "sample"
 
 
-def _length(view):
-    return view.mask.sum(dim=1).clamp(min=1)  # a selection of tokens may leave none
-
-
 def _mean(view):
-    return view.per_sample(view.logp) / _length(view)
+    return view.per_sample(view.logp) / view.lengths
 
 
 def weight(view, beta, delta):
     """w_s = 2 σ(β · (mean_i log p_i + δ)) / |y|, detached: [B]."""
-    return 2 * (beta * (_mean(view).detach() + delta)).sigmoid() / _length(view)
+    return 2 * (beta * (_mean(view).detach() + delta)).sigmoid() / view.lengths
 
 
 def loss(view, beta, delta):
