@@ -208,10 +208,15 @@ class Results:
             DataError: a file is missing.
             DamagedError: a file is damaged.
         """
-        places = [("reference_records", "evaluate", self.references)]
-        places += [(name, stage, self.cells) for name, (stage, _) in STAGES.items()]
-        return [
-            (cell, stage, files.read_json(path))
-            for name, stage, cells in places
-            for cell, path in self._pairs(cells, name)
+        found = [
+            (cell, "evaluate", files.read_json(path))
+            for cell, path in self._pairs(self.references, "reference_records")
         ]
+        for stage, _ in STAGES.values():
+            found += [(cell, stage, record) for cell, record in self.records_of(stage)]
+        return found
+
+    def records_of(self, stage: str) -> list[tuple[dict, dict]]:
+        """(cell, content) of the records of one stage of cells; raises as `records`."""
+        (name,) = (name for name, (its, _) in STAGES.items() if its == stage)
+        return [(cell, files.read_json(path)) for cell, path in self._pairs(self.cells, name)]

@@ -32,17 +32,12 @@ def table(results: Results) -> pd.DataFrame:
     metrics = results.frame("metrics")
     references = metrics[metrics["objective"].isin(REFERENCES)]
     found = pd.concat([references, results.frame("matched")], ignore_index=True)
-    return matched_table(found, records_of(results), results.status())
+    return matched_table(found, results.records_of("matched"), results.status())
 
 
 def note(results: Results) -> str:
     """What the caption says of these results: `about` them."""
-    return about(records_of(results))
-
-
-def records_of(results: Results) -> list[tuple[dict, dict]]:
-    """(cell, content of its matched.json)."""
-    return [(cell, record) for cell, stage, record in results.records() if stage == "matched"]
+    return about(results.records_of("matched"))
 
 
 def matched_table(

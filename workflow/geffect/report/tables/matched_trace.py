@@ -28,7 +28,7 @@ COLUMNS = {
 
 def table(results: Results) -> pd.DataFrame:
     """`traces` of all cells."""
-    return traces((cell, record) for cell, stage, record in results.records() if stage == "matched")
+    return traces(results.records_of("matched"))
 
 
 def traces(records: Iterable[tuple[Mapping, Mapping]]) -> pd.DataFrame:

@@ -39,7 +39,7 @@ def table(results: Results) -> pd.DataFrame:
 
 def note(results: Results) -> str:
     """What the caption says of these results: `about` their records."""
-    return about(r for _, stage, r in results.records() if stage == "quantize")
+    return about(record for _, record in results.records_of("quantize"))
 
 
 def quantized_table(quantized: pd.DataFrame, status: pd.DataFrame) -> pd.DataFrame:

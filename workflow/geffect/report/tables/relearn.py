@@ -50,7 +50,7 @@ def table(results: Results) -> pd.DataFrame:
     return relearn_table(
         results.frame("relearn"),
         results.frame("geffect"),
-        records_of(results),
+        results.records_of("relearn"),
         results.status(),
         adapted(results),
     )
@@ -58,12 +58,7 @@ def table(results: Results) -> pd.DataFrame:
 
 def note(results: Results) -> str:
     """What the caption says of these results: `about` them."""
-    return about(records_of(results), results.frame("relearn"), results.status())
-
-
-def records_of(results: Results) -> list[tuple[dict, dict]]:
-    """(cell, content of its relearn.json)."""
-    return [(cell, record) for cell, stage, record in results.records() if stage == "relearn"]
+    return about(results.records_of("relearn"), results.frame("relearn"), results.status())
 
 
 def relearn_table(
