@@ -46,6 +46,8 @@ TOFU_SETS = (UNLEARN, RETAIN)
 BACKGROUND_SETS = (REAL_AUTHORS, WORLD_FACTS)
 QUESTION_SETS = (*TOFU_SETS, *BACKGROUND_SETS)
 MEMBERSHIP_SETS = (UNLEARN, HOLDOUT)
+COMPARED = ("truth_ratio_geometric", "mia_loss", "mia_min_k")
+"""The columns of a per-row log that are compared with the retain model's."""
 EVALUATION_SETS = (*QUESTION_SETS, HOLDOUT)
 """The data sets of an evaluation; no model has ever seen the `holdout` rows."""
 

@@ -24,7 +24,7 @@ from geffect.data.templates import Template
 from geffect.data.tofu import SPLITS
 from geffect.errors import ConfigError, DataError, GeffectError
 from geffect.files import missing_files
-from geffect.names import HOLDOUT, PRECISIONS
+from geffect.names import COMPARED, HOLDOUT, PRECISIONS
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +37,7 @@ FILES = {
     "holdout": "holdout{number}.json",
 }
 
-LOG_COLUMNS = (
-    "dataset",
-    "row",
-    "question",
-    "answer",
-    "truth_ratio_geometric",
-    "mia_loss",
-    "mia_min_k",
-)
+LOG_COLUMNS = ("dataset", "row", "question", "answer", *COMPARED)
 """What the metrics take of a retain model's log, among them columns that no other table has."""
 
 

@@ -15,6 +15,7 @@ from geffect.evaluation.metrics.truth_ratio import forget_score, retain_score
 from geffect.evaluation.samples import SAMPLES, EvaluationSettings
 from geffect.names import (
     ATTACKS,
+    COMPARED,
     HOLDOUT,
     MEMBERSHIP_SETS,
     QUESTION_SETS,
@@ -33,7 +34,6 @@ METRICS = [
 ]
 LEVEL = 0.95
 _BESIDE = "retain model: "
-_COMPARED = ("truth_ratio_geometric", "mia_loss", "mia_min_k")
 Rows = Callable[[str, str], NDArray]
 
 
@@ -95,7 +95,7 @@ def _columns(log: pd.DataFrame, retain_log: pd.DataFrame | None) -> dict[str, di
                 f"retain log: its {dataset} rows are not this model's; evaluate the retain model "
                 "again"
             )
-        columns[dataset] |= {f"{_BESIDE}{name}": rows[name].to_numpy() for name in _COMPARED}
+        columns[dataset] |= {f"{_BESIDE}{name}": rows[name].to_numpy() for name in COMPARED}
     return columns
 
 
