@@ -24,10 +24,14 @@ class Checkout:
         self.folder = folder
 
     def snakemake(self, *arguments, expect=0, more_config=()) -> str:
+        """The output of Snakemake with the copy's configuration."""
+        configuration = ["--configfile", *self.configuration, *more_config]
+        return self.run(*configuration, *arguments, expect=expect)
+
+    def run(self, *arguments, expect=0) -> str:
         """The output of Snakemake; scripts are forks (tests/forked.py), which saves imports."""
-        configuration = ["--configfile", *map(str, (*self.configuration, *more_config))]
         result = subprocess.run(
-            [sys.executable, str(FORKED), *configuration, *map(str, arguments)],
+            [sys.executable, str(FORKED), *map(str, arguments)],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(self.folder / "workflow")},
             capture_output=True,

@@ -1,14 +1,12 @@
 """`make bench-chain TINY=1`: the chain that one GPU is to run at full size, tiny and on the CPU."""
 
-import os
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from checkout import FORKED
+from checkout import Checkout
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_chain_of_full_size_runs_tiny_as_make_says(checkout, tmp_path):
-    made = checkout(tmp_path)
+    made = Checkout(checkout(tmp_path))
     shown = subprocess.run(
         ["make", "--dry-run", "bench-chain", "TINY=1"],
         cwd=ROOT,
@@ -26,16 +24,8 @@ def test_the_chain_of_full_size_runs_tiny_as_make_says(checkout, tmp_path):
     ).stdout.replace("\\\n", "")
     (line,) = (line for line in shown.splitlines() if "/snakemake " in line)
     _, *arguments = shlex.split(line)
-    run = subprocess.run(
-        [sys.executable, str(FORKED), *arguments],
-        cwd=made,
-        env={**os.environ, "PYTHONPATH": str(made / "workflow")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    table = pd.read_csv(made / "results/full_size_tiny/tables/main.csv")
+    made.run(*arguments)
+    table = pd.read_csv(made.folder / "results/full_size_tiny/tables/main.csv")
     assert {"original", "ga"} <= set(table["objective"])
-    cell = made / "results/full_size_tiny/cells/random-phi-1_5/forget05/ga+none/seed42"
+    cell = made.folder / "results/full_size_tiny/cells/random-phi-1_5/forget05/ga+none/seed42"
     assert pd.read_parquet(cell / "tokens.parquet")["e_retain"].notna().all()
