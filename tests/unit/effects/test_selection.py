@@ -25,6 +25,13 @@ WAYS = [dataclasses.replace(HARM, by=by) for by in ("e_retain", "logp", "random"
 SMALL = dataclasses.replace(PAPER, epochs=4, batch_size=4, micro_batch_size=2, learning_rate=1e-3)
 
 
+def test_the_share_is_the_decimal_that_was_written():
+    for hundredths in range(101):
+        settings = dataclasses.replace(HARM, drop=hundredths / 100)
+        assert settings.dropped(100) == hundredths
+        assert settings.dropped(50) == hundredths // 2
+
+
 @pytest.fixture
 def case(cell_of, tiny_model, moved, tokenizer):
     """A function: a selection for an objective's cell, its loss and a model that has moved."""
@@ -77,7 +84,7 @@ def test_the_tokens_left_out_are_those_whose_own_gradient_raises_the_retain_risk
             }
             effects.append(products(retain, own, components)["total"][0])
     left = labels_left(batches, after).numpy()
-    assert (~left).sum() == math.floor(HARM.drop * len(left))
+    assert (~left).sum() == 3 * len(left) // 10
     assert max(np.array(effects)[~left]) < min(np.array(effects)[left])
 
 
@@ -135,7 +142,7 @@ def test_the_most_uncertain_tokens_are_left_out_by_entropy(case, naive_view):
         view = naive_view(model, example)
         entropies += [entropy(p) for p in view.logits[view.mask].softmax(dim=-1).tolist()]
     entropies = np.array(entropies)
-    assert (~left).sum() == math.floor(HARM.drop * len(entropies))
+    assert (~left).sum() == 3 * len(entropies) // 10
     assert entropies[~left].min() > entropies[left].max()
 
 

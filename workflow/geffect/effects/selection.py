@@ -11,8 +11,10 @@ Cost by `e_retain`, in forward and backward passes: one over `rows` rows in ever
 and about one over the batch in each.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -45,6 +47,10 @@ class SelectionSettings:
     by: str
     every: int
     rows: int
+
+    def dropped(self, number: int) -> int:
+        """⌊drop · number⌋, of the decimal that was written: 0.29 · 100 is 29."""
+        return math.floor(Fraction(str(self.drop)) * number)
 
 
 class TokenSelection:
@@ -111,7 +117,7 @@ class TokenSelection:
             by_batch = [self._scores(model, batch, directions) for batch in here]
             scores = torch.cat([s[m] for s, m in zip(by_batch, labelled, strict=True)]).cpu()
         dropped = torch.zeros(sum(sizes), dtype=torch.bool)
-        dropped[scores.argsort(stable=True)[: int(self.settings.drop * sum(sizes))]] = True
+        dropped[scores.argsort(stable=True)[: self.settings.dropped(sum(sizes))]] = True
         parts = dropped.split(sizes)
         return [_without(*args) for args in zip(here, labelled, parts, strict=True)]
 
