@@ -32,7 +32,8 @@ def run(local_run, tmp_path_factory):
     wanted += [made.path(f"{REFERENCE}/relearn.parquet")]
     wanted += [made.cell(c, "quantized.parquet") for c in ("npo+kl", "ga_exploding+none")]
     targets = [path.relative_to(folder) for path in wanted]
-    log = made.snakemake("--cores", 1, *targets, more_config=[str(more)])
+    targets += [made.path("report/index.html").relative_to(folder)]
+    log = made.snakemake("--cores", 2, *targets, more_config=[str(more)])
     assert "rule unlearn:" not in log and "rule finetune:" not in log
     return made
 

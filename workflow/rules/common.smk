@@ -573,14 +573,17 @@ def report_inputs(catalogue):
                     quantize_records=if_quantized(
                         per_cell(f"{CELL}/quantized.json", **fixed)
                     ),
-                    reference_records=per_reference(f"{REFERENCE}/evaluation.json"),
                 )
             elif path := made_by_cells(name):
                 found[name] = per_cell(path, **fixed)
                 found.update(beside_cells(name, fixed))
         # Figures show the reference models by the main table.
-        if "metrics" in names and catalogue is TABLES:
-            found["references"] = per_reference(f"{REFERENCE}/metrics.parquet")
+        if catalogue is TABLES:
+            if registry.RECORDS in names:
+                records = per_reference(f"{REFERENCE}/evaluation.json")
+                found["reference_records"] = records
+            if "metrics" in names:
+                found["references"] = per_reference(f"{REFERENCE}/metrics.parquet")
         return found
 
     return inputs

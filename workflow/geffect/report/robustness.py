@@ -103,7 +103,8 @@ def adapted(results: Results) -> set[tuple]:
     """The cells (values of CELL) that are trained, or relearn, by adapters."""
     return {
         tuple(cell[name] for name in CELL)
-        for cell, _, record in results.records()
+        for stage in ("unlearn", "relearn")
+        for cell, record in results.records_of(stage)
         if record.get("settings", {}).get("training", {}).get("lora")
     }
 
