@@ -1,6 +1,9 @@
 """Results that were moved to another checkout are planned as in the place where they were made."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,22 @@ def test_what_is_planned_does_not_depend_on_the_place(change, local_run, copies)
             restore()
     assert planned[0] == planned[1] == planned[2]
     assert bool(planned[0]) == (change not in ("nothing", "a comment"))
+
+
+def test_jobs_run_the_library_of_their_checkout_whatever_is_installed(checkout, tmp_path):
+    copy = Checkout(checkout(tmp_path))
+    here = "raise SystemExit('the library of this checkout')"
+    copy.edit("workflow/geffect/data/fictional.py", "\ndef generate(", f"\n{here}\n\ndef generate(")
+    ended = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--configfile", *copy.configuration, "--cores", "1"]
+        + ["--forcerun", "data", "--", "results/nano/data/forget10.parquet"],
+        cwd=tmp_path,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode and "the library of this checkout" in ended.stderr, ended.stderr
 
 
 def test_a_deleted_model_is_planned_alike(local_run, copies):
