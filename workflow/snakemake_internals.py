@@ -162,21 +162,23 @@ def check_given(arguments: Sequence[str]) -> None:
     Raises:
         SystemExit: with one line that names the file or value.
     """
-    from geffect.config.given import check_value, read_file
+    from geffect.config.given import check_value, once, read_file
     from geffect.errors import GeffectError
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--configfile", "--configfiles", nargs="+", default=[])
-    parser.add_argument("--config", "-C", nargs="*", default=[])
+    every = {"action": "append", "default": []}
+    parser.add_argument("--configfile", "--configfiles", nargs="+", **every)
+    parser.add_argument("--config", "-C", nargs="*", **every)
     said, _ = parser.parse_known_args(list(arguments))
+    text = ""
     try:
-        for text in said.configfile:
+        for text in once("--configfile", said.configfile):
             read_file(text, f"--configfile {text}")
-        for text in said.config:
+        for text in once("--config", said.config):
             check_value(text, f"--config {text}")
     except GeffectError as error:
         # Both options take all that follows for theirs.
-        target = "=" not in text and "." not in text
+        target = text and "=" not in text and "." not in text
         hint = " (targets go first, or after --)" if target else ""
         sys.exit(f"error: {error}{hint}")
 

@@ -254,6 +254,14 @@ def test_what_the_command_line_gives_and_asks_for(toy):
         (["all", "--config", "run=x", "results", "-c1"], "--config results: no value"),
         (["-C", "run.x=1"], "--config run.x=1: 'run.x' is not a key"),
         (["--config", "run=x", "--", "results"], None),
+        (
+            ["--configfile", "good.yaml", "-n", "--configfile", "a.yaml"],
+            "--configfile: is given 2 times; write --configfile good.yaml a.yaml",
+        ),
+        (
+            ["-C", "run=x", "--config", "y=2"],
+            "--config: is given 2 times",
+        ),
         (["--config-what-else", "x"], None),
     ],
 )

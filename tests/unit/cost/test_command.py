@@ -116,6 +116,7 @@ def test_the_configuration_knows_the_cards():
         (["--utilisation", "1.5"], "--utilisation 1.5: more than 1"),
         (["--configfile", "absent.yaml"], "absent.yaml: no such file"),
         (["--config", "geffect"], "no value"),
+        (["--config", "run=x", "--config", "run=y"], "--config: is given 2 times"),
         (["--config", "geffect={in_run: maybe}"], "geffect.in_run"),
         (["--measured", "absent"], "--measured absent: no finished job"),
     ],

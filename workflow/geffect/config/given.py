@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,22 @@ def _twice(node: yaml.Node | None) -> Iterator[yaml.Node]:
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _twice(item)
+
+
+def once(option: str, given: Sequence[Sequence[str]]) -> Sequence[str]:
+    """What follows an option, which may be there once: of two, Snakemake drops the first.
+
+    Args:
+        option: with its dashes.
+        given: what follows it, each time that it is there.
+
+    Raises:
+        ConfigError: it is there several times.
+    """
+    if len(given) > 1:
+        merged = " ".join(text for texts in given for text in texts)
+        raise ConfigError(f"{option}: is given {len(given)} times; write {option} {merged}")
+    return given[0] if given else []
 
 
 def check_value(text: str, where: str) -> None:

@@ -13,13 +13,13 @@ import argparse
 import copy
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from geffect.config import Config
-from geffect.config.given import check_value, read_file, use_given
+from geffect.config.given import check_value, once, read_file, use_given
 from geffect.cost.cards import CARDS, GB, USABLE, USUAL, Card, card_of, own_card
 from geffect.cost.plan import COUNTED, STAGES, Job, Plan
 from geffect.cost.records import Measured, measured
@@ -28,7 +28,7 @@ from geffect.errors import ConfigError, GeffectError
 _HEADER = ("model", "stage", "jobs", "cards", "card-hours", "longest", "peak GB", "at its peak")
 
 
-def configuration(files: list[str], values: list[str]) -> dict[str, Any]:
+def configuration(files: Sequence[str], values: Sequence[str]) -> dict[str, Any]:
     """The configuration that a command line names: files over one another, values over all.
 
     Raises:
@@ -64,8 +64,9 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--configfile", nargs="+", default=[], metavar="FILE")
-    parser.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE")
+    every: dict[str, Any] = {"action": "append", "default": [], "nargs": "+"}
+    parser.add_argument("--configfile", **every, metavar="FILE")
+    parser.add_argument("--config", **every, metavar="KEY=VALUE")
     parser.add_argument("--card", help=f"{', '.join(CARDS)} (default: compute.card, or {USUAL})")
     parser.add_argument("--flops", type=float, help="of another card, per second")
     parser.add_argument("--gb", type=float, help="its memory")
@@ -74,7 +75,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--measured", metavar="RUN", help="the folder of a run, as results/demo")
     given = parser.parse_args(arguments)
     try:
-        config = Config(configuration(given.configfile, given.config))
+        files, values = once("--configfile", given.configfile), once("--config", given.config)
+        config = Config(configuration(files, values))
         card = _card(given, config.raw["compute"]["card"] or USUAL)
         plan = Plan(config)
         took = {}
