@@ -237,7 +237,8 @@ cases(
         ({"data/refusals": "{place}/empty.txt"}, "empty.txt", "no refusals"),
         ({"data/refusals": "{place}/latin.txt"}, "latin.txt: not UTF-8"),
         # What `only` selects.
-        ({"only/seeds": [7]}, "only", "selects no cell"),
+        ({"only/seeds": [7]}, "only.seeds: 7 is in no cell", "known: 42"),
+        ({"only/objectives": ["wga", "nppo"]}, "only.objectives: 'nppo' is in no", "'npo'"),
         ({"only/objective": ["ga"]}, "only.objective", "objectives"),
         ({"only/stages": ["train"]}, "only.stages[0]", "unlearn"),
     ],

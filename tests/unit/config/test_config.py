@@ -366,9 +366,18 @@ def test_only_leaves_the_cells_that_it_names(raw, only, count):
 @pytest.mark.parametrize(
     "only", [{"seeds": [7]}, {"objectives": ["gaa"]}, {"objective": ["ga"]}, {"stages": ["train"]}]
 )
-def test_an_only_that_leaves_nothing_or_is_misspelt_is_an_error(raw, only):
+def test_an_only_that_is_misspelt_is_an_error(raw, only):
     with pytest.raises(ConfigError, match="only"):
         Config(raw | {"only": only}).selected()
+
+
+def test_an_only_of_which_no_cell_has_everything_is_an_error(raw):
+    raw["grid"] = [
+        raw["grid"][0] | {"objectives": ["ga"], "seeds": [1]},
+        raw["grid"][0] | {"objectives": ["npo"], "seeds": [2]},
+    ]
+    with pytest.raises(ConfigError, match="selects no cell"):
+        Config(raw | {"only": {"objectives": ["ga"], "seeds": [2]}}).selected()
 
 
 def test_what_relearning_leaves_open_is_the_unlearning_of_the_model(raw):

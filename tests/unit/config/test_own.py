@@ -66,6 +66,37 @@ def test_jobs_take_the_numbers_that_the_data_job_has_counted(raw):
         assert Config(raw).sizes.forget["mine"] == wanted, "of another grid it is not taken"
 
 
+def test_what_an_earlier_run_has_counted_decides_nothing(raw):
+    raw["relearn"] = {"rows": 16}
+    config = Config(raw)
+    record = own.read(raw["data"], ["mine"]).sizes.record()
+    config.sizes_file.parent.mkdir(parents=True)
+    config.sizes_file.write_text(
+        json.dumps({"sizes": record | {"forget": {"mine": 8}}, "gaps": {}})
+    )
+    Config(raw).check_files()
+    raw["relearn"]["rows"] = 40
+    config.sizes_file.write_text(
+        json.dumps({"sizes": record | {"forget": {"mine": 400}}, "gaps": {}})
+    )
+    with pytest.raises(ConfigError, match="rows: 40 rows, but mine has only 40"):
+        Config(raw).check_files()
+
+
+@pytest.mark.parametrize("scratch", [False, True])
+def test_a_given_model_needs_no_background_rows_to_start_from(raw, scratch):
+    raw["data"]["tables"]["world_facts"] = None
+    demo = yaml.safe_load((ROOT / "config/demo.yaml").read_text(encoding="utf-8"))
+    (start,) = demo["models"].values()
+    if not scratch:
+        start = {key: start[key] for key in ("template", "resources", "unlearn")}
+    full = {"id": "somebody/model", "revision": 40 * "0"}
+    start |= {"finetuned": {"full": full, "retain_mine": "missing"}, "layers": 3}
+    raw["models"]["own"] = start
+    raw["grid"][0]["models"] = ["own"]
+    assert Config(raw).trained("own") == []
+
+
 def test_variants_may_have_values_for_own_splits(raw):
     raw["objectives"]["wga"]["splits"]["mine"] = {"alpha": 3}
     config = Config(raw)

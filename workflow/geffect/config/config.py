@@ -76,8 +76,6 @@ class Config:
         self._check_data()
         for cell in self.cells:
             self._check_cell(cell)
-        for model, split in dict.fromkeys((cell.model, cell.split) for cell in self.cells):
-            self._check_relearning(model, split)
         self._check_probes()
         if not self.own_tables:
             self._check_rows()
@@ -133,9 +131,15 @@ class Config:
         """The cells of the grid that `only` selects.
 
         Raises:
-            ConfigError: there are none.
+            ConfigError: there are none, or a name is in no cell.
         """
         only = {k[:-1]: v for k, v in self.raw["only"].items() if k != "stages"}
+        for key, names in only.items():
+            known = dict.fromkeys(getattr(cell, key) for cell in self.cells)
+            for name in names:
+                if name not in known:
+                    hint = ConfigError.suggestion(name, known)
+                    raise ConfigError(f"only.{key}s: {name!r} is in no cell of the grid{hint}")
         cells = [c for c in self.cells if all(getattr(c, k) in v for k, v in only.items())]
         if not cells:
             raise ConfigError(
@@ -549,7 +553,7 @@ class Config:
         own.check_entries(data, self.splits)
         absent = [name for name in BACKGROUND if data["tables"][name] is None]
         for name in self.models:
-            if self.model(name)["source"] == "scratch" and absent:
+            if self.source(name) == "scratch" and absent:
                 raise ConfigError(
                     f"models.{name}.source: scratch trains on background rows, but "
                     f"data.tables.{absent[0]} is null; name a file there, or a model that is there"
@@ -561,6 +565,8 @@ class Config:
 
     def _check_rows(self) -> None:
         """What depends on how many rows there are, and of which kind."""
+        for model, split in dict.fromkeys((cell.model, cell.split) for cell in self.cells):
+            self._check_relearning(model, split)
         for cell in self.cells:
             self._check_unlearning(cell)
             self._check_selection(cell)
