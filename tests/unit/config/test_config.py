@@ -443,6 +443,11 @@ def test_a_stage_may_ask_for_other_resources_than_its_model(raw):
     assert config.resources("llama-2-7b", "evaluate") == usual | {"gpus": 1}
     phi = config.resources("phi-1_5", "evaluate")
     assert phi == config.resources("phi-1_5", "geffect") | {"runtime": 120}
+    stages = {"unlearn": {"runtime": 7, "mem_mb": 70}, "unlearn_in_run": {"runtime": 9}}
+    raw["models"]["llama-2-7b"]["resources"]["stages"] = stages
+    found = Config(raw).resources("llama-2-7b", "unlearn_in_run")
+    assert (found["runtime"], found["mem_mb"], found["gpus"]) == (9, 70, usual["gpus"])
+    assert Config(raw).resources("llama-2-7b", "unlearn")["runtime"] == 7
     raw["models"]["phi-1_5"]["resources"]["stages"] = {"train": {"gpus": 2}}
     with pytest.raises(ConfigError, match="train"):
         Config(raw)

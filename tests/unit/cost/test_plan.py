@@ -283,13 +283,36 @@ def test_adapters_park_what_is_theirs_and_not_the_model(parameters, in_run, pape
         assert jobs(raw, "geffect")[0].parked == 4 * (trained * 3 + 2 * gradients)
     raw["models"]["llama-2-7b"]["offload"] = []
     raw = changed(raw, relearn={"rows": 20})
-    assert all(job.parked == 0 for job in Plan(Config(raw)).jobs)
+    assert {j.stage for j in Plan(Config(raw)).jobs if j.parked} == {"matched"}, "beside θ_o"
 
 
 def test_relearning_parks_the_moments_of_the_optimiser(paper):
     raw = changed(one_cell(paper), relearn={"rows": 20})
     raw["models"]["llama-2-7b"]["offload"] = ["optimizer"]
     assert jobs(raw, "relearn")[0].parked == 2 * 4 * 6_738_415_616
+
+
+def test_adapters_relearn_without_what_training_the_whole_model_takes(paper):
+    raw = changed(one_cell(paper), relearn={"rows": 20})
+    entry = raw["models"]["llama-2-7b"]
+    entry["offload"] = ["optimizer"]
+    whole = jobs(raw, "relearn")[0]
+    entry["unlearn"]["lora"] = {"rank": 8, "alpha": 16, "targets": ["q_proj", "v_proj"]}
+    trained = 32 * 2 * 8 * (4096 + 4096)
+    adapted = jobs(raw, "relearn")[0]
+    assert adapted.parked == 2 * 4 * trained
+    assert {parts.get("gradients", 0) for parts in adapted.moments.values()} == {0, 4 * trained}
+    assert memory.total(adapted.parts) < memory.total(whole.parts) - 0.9 * 4 * 6_738_415_616
+    assert adapted.work.flops < whole.work.flops
+
+
+def test_a_search_at_matched_retention_keeps_both_models_in_the_machines_memory(paper):
+    both = 2 * 4 * 6_738_415_616 / 2**20
+    (found,) = jobs(one_cell(paper), "matched")
+    assert both < found.mem_mb < 1.5 * both
+    on_cpu = left_open(one_cell(paper), compute__device="cpu").jobs
+    (found,) = (job for job in on_cpu if job.stage == "matched")
+    assert 1.5 * both < found.mem_mb < 2.5 * both, "and the model that walks between them"
 
 
 def test_cards_share_what_a_model_holds_but_not_its_activations(paper, rng):

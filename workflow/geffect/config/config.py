@@ -247,15 +247,18 @@ class Config:
     ) -> dict:
         """`gpus`, `mem_mb` (MiB) and `runtime` (minutes) that a job of a stage requests.
 
-        The stage's own numbers win over the model's. Memory and minutes are multiplied by the
-        number of the attempt (1, 2, ...), within `limits`.
+        The stage's own numbers win over the model's; `unlearn_in_run`, which is `unlearn` with
+        G-effects measured in the run, takes from `unlearn` what it does not name. Memory and
+        minutes are multiplied by the number of the attempt (1, 2, ...), within `limits`.
 
         Args:
             counted: what stands for `gpus` and `mem_mb` where they are left open
                 (`cost.plan.Plan.resources`); without it they are missing.
         """
         entry = {**counted, **self.model(model)["resources"]}
-        entry |= entry.pop("stages", {}).get(stage, {})
+        stages = entry.pop("stages", {})
+        for name in (stage.removesuffix("_in_run"), stage):
+            entry |= stages.get(name, {})
         limits = self.raw["limits"]
         grown = {n: attempt * entry[n] for n in ("mem_mb", "runtime") if n in entry}
         return entry | {name: min(n, limits.get(name, n)) for name, n in grown.items()}

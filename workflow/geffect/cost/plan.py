@@ -347,7 +347,7 @@ class Plan:
         self, model: str, passes: Passes, settings: TrainingSettings, steps: int, losses: Losses
     ) -> tuple[Work, dict[str, Parts]]:
         """The work and the memory of a run that minimises the risk of its rows."""
-        shape = self.shape(model)
+        shape = passes.shape
         work = trained(
             passes,
             steps,
@@ -489,7 +489,14 @@ class Plan:
             base = self._evaluation(model, cell.split, "evaluate", 1)
             batch = raw["evaluation"]["micro_batch_size"]
             found = matched(passes, base.work, self.sizes.held_out[cell.split], points, batch)
-            yield self._job(model, "matched", 1, found, base.moments)
+            yield self._job(
+                model,
+                "matched",
+                1,
+                found,
+                base.moments,
+                parked=4 * self.shape(model).parameters,  # θ_o, beside which θ_u is read or kept
+            )
         if raw["relearn"] is not None:
             yield self._relearning(model, cell.split, "relearn", 1)
         if raw["quantize"]:
@@ -532,8 +539,10 @@ class Plan:
         return min(most, self.sizes.forget[split]), min(most, self.sizes.held_out[split])
 
     def _relearning(self, model: str, split: str, stage: str, count: int) -> Job:
-        shape, passes = self.shape(model), self._passes(model)
         settings = TrainingSettings(**(self.config.relearning(model) or {}))
+        shape, passes = self.shape(model).adapted(settings.lora), self._passes(model)
+        if settings.lora is not None:
+            passes = replace(passes, shape=shape, backward=FORWARD)
         rows, at_once = self.raw["relearn"]["rows"], self.raw["evaluation"]["micro_batch_size"]
         steps, (forget, held_out) = settings.steps(rows), self._rows(split)
         losses = Losses(decay=settings.weight_decay > 0, offload=self._offload(model))
