@@ -43,7 +43,8 @@ class GEffectCallback(TrainerCallback):
 
     Computes in bf16 where the trainer does (`bf16=True`), else in the precision of the weights.
     Beside the training's own memory it needs some more copies of the weights: gradients, θ_o if a
-    loss looks at it, and the weights and gradients of the measured step before.
+    loss looks at it, and the weights and gradients of the measured step before. Gradients are in
+    float32, also of weights in half precision.
 
     Args:
         forget: D_u: rows of `input_ids` and `labels` (-100 where there is none) as in a tokenised

@@ -1,11 +1,12 @@
 """G-effects along a cell's run, as the tables that it leaves behind.
 
-Memory, in units of the model's size in its own dtype: the model, θ_o where KL or RR look at it,
-∇R(D_u) and ∇R(D_r), and on top of these at most 3: for the change of risk the weights and both risk
-gradients of the step before; and 1 for each share of the displacement. Where the measurement is
-offloaded (`models.offload`), all gradients but the one that is being computed are parked, and the
-passes of instances and tokens take directions in the type in which matrix products read them.
-Reference log-probabilities are computed once, at the first step, which is θ_o.
+Memory, in units of the model's size in float32: the model, θ_o where KL or RR look at it, ∇R(D_u)
+and ∇R(D_r), and on top of these at most 3: for the change of risk the weights and both risk
+gradients of the step before; and 1 for each share of the displacement. Of a model in half precision
+weights take half of that, and gradients all of it. Where the measurement is offloaded
+(`models.offload`), all gradients but the one that is being computed are parked, and the passes of
+instances and tokens take directions in the type in which matrix products read them. Reference
+log-probabilities are computed once, at the first step, which is θ_o.
 """
 
 import logging
@@ -45,7 +46,7 @@ from geffect.losses.loss import RISK, Loss
 from geffect.losses.view import View, with_reference
 from geffect.models.adapters import Change, half_way, is_adapted, measured_in, original_beside
 from geffect.models.components import component_map
-from geffect.models.compute import halved, input_device, recompute
+from geffect.models.compute import halved, input_device, raised, recompute
 from geffect.models.folder import load_model
 from geffect.models.offload import Summed, aside, parked
 from geffect.names import (
@@ -375,7 +376,7 @@ class Measurement:
         except NotFiniteError as error:
             log.warning("%s: %s; its G-effects are missing", where, error)
             nothing = {
-                n: torch.full_like(p, math.nan)
+                n: raised(torch.full_like(p, math.nan))
                 for n, p in model.named_parameters()
                 if p.requires_grad
             }
@@ -555,7 +556,7 @@ def check_model(model: PreTrainedModel, instances: bool, tokens: bool) -> None:
         if not asked:
             continue
         zeros = {
-            n: torch.zeros_like(p, requires_grad=False)
+            n: raised(torch.zeros_like(p, requires_grad=False))
             for n, p in model.named_parameters()
             if p.requires_grad
         }
