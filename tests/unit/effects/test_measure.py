@@ -72,10 +72,16 @@ def test_a_loss_that_lacks_what_it_looks_at_is_an_error_that_names_it(case, cont
         geffect.measure(model, npo, forget, retain)
     with pytest.raises(ConfigError, match=r"objective 'rmu' needs RMU's direction"):
         geffect.measure(model, rmu, forget, retain)
+    with pytest.raises(ConfigError, match=r"'po' trains on refusals; .* \(objective_examples\)"):
+        geffect.measure(model, geffect.objective("po"), forget, retain)
     found = geffect.measure(model, rmu, forget, retain, control_vector=control_vector())
     assert found["norm_loss"].max() > 0
     with pytest.raises(DataError, match="retain: no rows"):
         geffect.measure(model, npo, forget, [], original=original)
+    for name in ("objective", "regularizer"):  # none are not all
+        nothing, nll = {f"{name}_examples": []}, geffect.regularizer("nll")
+        with pytest.raises(DataError, match=f"{name}: no rows"):
+            geffect.measure(model, geffect.objective("ga"), forget, retain, nll, **nothing)
 
 
 def test_instances_and_tokens_are_those_of_a_cells_measurement(
