@@ -344,6 +344,8 @@ def test_what_shows_only_with_the_model_stops_before_anything_is_trained(
     with pytest.raises(DataError, match=r"regularizer_rows, row 1: .* 128 positions"):
         long = geffect.Example(tuple([7] * 200), 3)
         trained(callback(regularizer_rows=[*random_examples(1), long]))
+    with pytest.raises(LossError, match="layer 4, but PhiForCausalLM has 3 blocks"):
+        trained(callback(regularizer="rr:layer=4"))
     with pytest.raises(ConfigError, match="'modle'"):
         trained(callback(key={"modle": "mine"}))
 

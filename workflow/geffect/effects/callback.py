@@ -147,6 +147,7 @@ class GEffectCallback(TrainerCallback):
             ConfigError: tables of tokens are asked for without a tokenizer, or merged weights
                 without adapters.
             DataError: a row is longer than the model's number of positions.
+            LossError: a loss looks at a layer that the model does not have.
         """
         model = given["model"]
         if getattr(args, "deepspeed", None) or _engine(args) == "DEEPSPEED":

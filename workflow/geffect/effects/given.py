@@ -115,6 +115,7 @@ class GivenMeasurement(Measurement):
 
         Raises:
             ConfigError: there is no such component.
+            LossError: as of `Measurement`.
         """
         known = places(component_map(start))
         for name in self.kept or ():

@@ -62,11 +62,14 @@ def measure(
     Raises:
         ConfigError: a loss needs θ_o or u, or the objective examples with refusals, and they are
             not given.
+        LossError: a loss looks at a layer that the model does not have.
         DataError: a data set is empty, or a row has no label token.
         NotFiniteError: a gradient is not finite.
     """
     losses = {OBJECTIVE: objective} | ({} if regularizer is None else {REGULARIZER: regularizer})
     check_given(losses, control_vector, objective_examples, "objective_examples")
+    for loss in losses.values():
+        loss.check_layer(model)
     losses = {n: _bound(n, loss, original, control_vector) for n, loss in losses.items()}
     examples = {
         OBJECTIVE: forget if objective_examples is None else objective_examples,

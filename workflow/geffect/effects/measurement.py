@@ -203,7 +203,12 @@ class Measurement:
         Args:
             start: θ_o, which is run here for the log-probabilities under it.
             original: θ_o again, kept for every step; may be None unless `looks_at_original`.
+
+        Raises:
+            LossError: a loss looks at a layer that the model does not have.
         """
+        for loss in self.losses.values():
+            loss.check_layer(start)
         self.losses = {
             name: loss.bind(original, loss.control_vector) for name, loss in self.losses.items()
         }

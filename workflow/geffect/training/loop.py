@@ -105,7 +105,10 @@ def train(
 
     Raises:
         ConfigError: there is not a single full batch.
+        LossError: a loss looks at a layer that the model does not have.
     """
+    for loss in losses.values():
+        loss.check_layer(model)
     steps = settings.steps(rows)
     parameters = [p for p in model.parameters() if p.requires_grad]
     state = None if resume is None else resume.load()
