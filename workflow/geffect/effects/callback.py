@@ -32,7 +32,8 @@ class GEffectCallback(TrainerCallback):
     At the first step, whose weights are θ_o, at every `every`-th and at the last one it writes
     `geffect.parquet`, `risk.parquet` and, if asked for, `instances.parquet` and `tokens.parquet`,
     with the columns of the workflow's tables. The training ends in the same weights, bit for bit,
-    as without it. Parameters that are frozen count as zero.
+    as without it. Parameters that are frozen count as zero; where some are frozen or thawed on the
+    way, the change of risk of that interval is measured, and not predicted.
 
     In `risk.parquet` the term `combined` is the change that the whole displacement between two
     measured steps predicts. How objective, regularizer and weight decay share it is known only to

@@ -11,7 +11,7 @@ log-probabilities are computed once, at the first step, which is θ_o.
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -45,6 +45,7 @@ from geffect.errors import ModelError, NotFiniteError
 from geffect.losses.loss import RISK, Loss
 from geffect.losses.view import View, with_reference
 from geffect.models.adapters import Change, half_way, is_adapted, measured_in, original_beside
+from geffect.models.adapters import weights as adapter_weights
 from geffect.models.components import component_map
 from geffect.models.compute import halved, input_device, raised, recompute
 from geffect.models.folder import load_model
@@ -215,7 +216,6 @@ class Measurement:
         if self.select is not None:
             self.select.objective = self.losses[OBJECTIVE]
         self.layout = _layout(start)
-        self.trained = [name for name, p in start.named_parameters() if p.requires_grad]
         others = {
             name
             for name, loss in self.losses.items()
@@ -402,15 +402,25 @@ class Measurement:
     ) -> None:
         if self.previous is not None:
             before, old_gradients, old_weights = self.previous
-            path = [old_gradients, gradients]
-            if self.simpson:
-                path.insert(1, self._middle(model, old_weights))
             changes = {name: values[name] - before[name] for name in EFFECT_DATASETS}
-            whole, shares = self._moved(model, old_weights, moved)
-            rows = pd.DataFrame(_attributed(path, whole, shares, changes, components))
+            if others := set(old_weights).symmetric_difference(self._weights(model)):
+                log.warning(
+                    "step %d: %s was frozen or thawed since the measured step before; the change "
+                    "of risk in between is not predicted, for want of its gradient at both ends",
+                    step,
+                    min(others),
+                )
+                rows = pd.DataFrame(_unattributed(moved, changes, components))
+            else:
+                path = [old_gradients, gradients]
+                if self.simpson:
+                    path.insert(1, self._middle(model, old_weights))
+                whole, shares = self._moved(model, old_weights, moved)
+                rows = pd.DataFrame(_attributed(path, whole, shares, changes, components))
+                del path, whole
             # For want of memory they go before those of this step come.
             self.previous = None
-            del path, old_gradients, old_weights, whole
+            del old_gradients, old_weights
             last = self.parts["risk"][-1]
             keys = ["term", "dataset", "component"]
             known = last.set_index(["dataset", "component"])["risk"]
@@ -432,8 +442,10 @@ class Measurement:
         self._keep("risk", step, rows)
 
     def _weights(self, model: PreTrainedModel) -> dict[str, torch.Tensor]:
-        parameters = dict(model.named_parameters())
-        return {name: parameters[name].detach() for name in self.trained}
+        """What is trained: in merged coordinates, the adapters."""
+        if self.parameters == MERGED and is_adapted(model):
+            return {name: weight.detach() for name, weight in adapter_weights(model).items()}
+        return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
     def _position(self, model: PreTrainedModel) -> MutableMapping[str, torch.Tensor]:
         """A copy of what is trained, where the next measured step finds it."""
@@ -516,6 +528,19 @@ def _attributed(
         ]
         rows += _split(dataset, integrals[0], dict(zip(shares, integrals[1:], strict=True)), change)
     return rows
+
+
+def _unattributed(
+    terms: Iterable[str], changes: Mapping[str, float], components: Components
+) -> list[dict]:
+    """The rows of `_attributed` where only the changes themselves are known."""
+    unknown = dict.fromkeys(places(components), math.nan)
+    predicted = dict.fromkeys(terms, unknown)
+    return [
+        row
+        for dataset, change in changes.items()
+        for row in _split(dataset, unknown, predicted, change)
+    ]
 
 
 def _split(
