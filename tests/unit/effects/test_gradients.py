@@ -287,6 +287,23 @@ def test_component_that_the_loss_does_not_reach_counts_as_zero(
     assert rows["shallow"]["geffect"] != 0
 
 
+def test_a_loss_that_reaches_nothing_trainable_has_a_gradient_of_zero(
+    tiny_model, random_examples, loss_of, control_vector
+):
+    model = tiny_model("phi")
+    model.requires_grad_(False)
+    model.model.layers[2].requires_grad_(True)
+    found = {}
+    for layer in (2, 3):
+        hyper = {"layer": layer, "c": 2.0}
+        rmu = loss_of("objective", "rmu", None, control_vector(), hyper)
+        value, found[layer] = effects.gradient(model, rmu, random_examples(3), 2)
+        assert value > 0
+    assert set(found[2]) == {n for n, _ in model.named_parameters() if ".layers.2." in n}
+    assert not any(g.any() for g in found[2].values())
+    assert any(g.any() for g in found[3].values())
+
+
 def test_empty_data_set_is_a_data_error_that_names_it(tiny_model):
     with pytest.raises(DataError, match="the forget set: no rows"):
         effects.gradient(tiny_model(), RISK, [], 2, "the forget set")

@@ -379,6 +379,19 @@ def test_a_layer_beyond_the_model_is_a_loss_error(run):
         case.train(SMALL)
 
 
+@pytest.mark.parametrize("kind", ["objective", "regularizer"])
+def test_a_loss_that_reaches_nothing_that_is_trained_is_a_loss_error(kind, run, loss_of):
+    case = run("rmu", {"layer": 2, "c": 1.0}) if kind == "objective" else run("ga", {})
+    if kind == "regularizer":
+        case.losses[kind] = loss_of(kind, "rr", case.original, hyper={"layer": 2})
+    case.start.requires_grad_(False).model.layers[2].requires_grad_(True)
+    name = "rmu" if kind == "objective" else "rr"
+    with pytest.raises(LossError, match=f"{name}: no weight that is trained is below what it"):
+        case.train(SMALL)
+    case.start.model.layers[1].requires_grad_(True)
+    case.train(SMALL)
+
+
 def test_less_than_one_batch_of_all_rows_is_a_config_error(tiny_model, random_examples):
     with pytest.raises(ConfigError, match="batch_size"):
         fit(tiny_model(), random_examples(15), ONE_EPOCH, 1, "fine-tuning")

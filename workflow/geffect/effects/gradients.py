@@ -141,7 +141,8 @@ def gradient_over(
                 look(batch, seen)
             total = loss.total(seen)
             del seen  # its logits are of no use to the backward pass
-            (total / count).backward()
+            if total.requires_grad:  # else it reaches nothing that is trainable
+                (total / count).backward()
             _add_halves(model, sums)
             value += total.item() / count
     at_minimum = loss.minimum is not None and value == loss.minimum
