@@ -417,7 +417,7 @@ class Measurement:
                     path.insert(1, self._middle(model, old_weights))
                 whole, shares = self._moved(model, old_weights, moved)
                 rows = pd.DataFrame(_attributed(path, whole, shares, changes, components))
-                del path, whole
+                del path, whole, shares
             # For want of memory they go before those of this step come.
             self.previous = None
             del old_gradients, old_weights
