@@ -245,7 +245,7 @@ cases(
 )
 
 
-# --- Files of losses: the text of a file, named as an objective.
+# --- Files of losses: the text of a file, named as an objective, or as a regularizer.
 
 cases(
     "loss",
@@ -259,6 +259,10 @@ cases(
             "HYPERPARAMETERS must be a literal",
         ),
     ],
+)
+cases(
+    "regularizer",
+    [("NEEDS = ['refusals']\n\ndef loss(view): ...\n", "mine.py: refusals", "need refusal_pairs")],
 )
 
 
@@ -596,11 +600,17 @@ def ask_config(wrong, place, **_):
     return planned(raw)
 
 
-def ask_loss(wrong, place, **_):
+def ask_loss(wrong, place, kind="objective", **_):
     (place / "mine.py").write_text(wrong)
     raw = copy.deepcopy(demo())
-    raw["objectives"]["ga"] = {"objective": str(place / "mine.py")}
+    variant = {"objective": "ga", "regularizer": "kl"}[kind]
+    own = {"coefficient": 1} if kind == "regularizer" else {}
+    raw[f"{kind}s"][variant] = {kind: str(place / "mine.py"), **own}
     return planned(raw)
+
+
+def ask_regularizer(wrong, place, **_):
+    return ask_loss(wrong, place, "regularizer")
 
 
 def harm(folder, wrong):

@@ -314,6 +314,40 @@ def test_components_choose_rows(trained, callback):
         trained(callback(components=["midle"]))
 
 
+class Switching(TrainerCallback):
+    """Freezes or thaws a block after the first update."""
+
+    def __init__(self, block, trainable):
+        self.block, self.trainable = block, trainable
+
+    def on_step_end(self, args, state, control, **given):
+        if state.global_step == 1:
+            self.block.requires_grad_(self.trainable)
+
+
+@pytest.mark.parametrize("thawed", [False, True])
+def test_blocks_are_frozen_and_thawed_on_the_way(thawed, trained, callback, caplog):
+    model = copy.deepcopy(trained.start)
+    block = model.model.layers[1].requires_grad_(not thawed)
+    seen = callback(change="simpson")
+    trained(seen, model=model, others=[Switching(block, thawed)])
+    effects, risk = table(seen), table(seen, "risk")
+    steps = sorted(set(effects["step"]))
+    assert steps == [0, 2, 4, STEPS]
+    norms = effects[effects["component"].eq("layer.2") & effects["term"].eq("objective")]
+    norms = norms.groupby("step")["norm_loss"].sum()
+    assert all((norms[step] > 0) == (thawed == (step > 0)) for step in steps)
+    whole = risk[risk["component"].eq("total") & risk["term"].eq("combined")]
+    measured, predicted = (
+        whole.set_index(["step", "dataset"])[f"{kind}_change"].unstack()
+        for kind in ("measured", "predicted")
+    )
+    assert measured.loc[[0, 2, 4]].notna().all(axis=None)
+    assert predicted.loc[0].isna().all(), "a gradient is missing at one end"
+    np.testing.assert_allclose(predicted.loc[[2, 4]], measured.loc[[2, 4]], rtol=0.3, atol=0.02)
+    assert "step 2: model.layers.1." in caplog.text and "step 4" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
@@ -344,6 +378,8 @@ def test_what_shows_only_with_the_model_stops_before_anything_is_trained(
     with pytest.raises(DataError, match=r"regularizer_rows, row 1: .* 128 positions"):
         long = geffect.Example(tuple([7] * 200), 3)
         trained(callback(regularizer_rows=[*random_examples(1), long]))
+    with pytest.raises(LossError, match="layer 4, but PhiForCausalLM has 3 blocks"):
+        trained(callback(regularizer="rr:layer=4"))
     with pytest.raises(ConfigError, match="'modle'"):
         trained(callback(key={"modle": "mine"}))
 

@@ -183,6 +183,7 @@ def test_mistakes_are_one_line_and_nothing_is_written(
         ("--micro-batch-size", "0", "--micro-batch-size 0"),
         ("--out", "forget.jsonl", "forget.jsonl: no folder to write to"),
         ("--components", "totl", "component 'totl'"),
+        ("--regularizer", "rr:layer=4", "rr: layer 4, but PhiForCausalLM has 3 blocks; choose"),
     ],
 )
 def test_options_are_checked(option, value, words, training):

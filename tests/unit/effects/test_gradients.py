@@ -3,6 +3,7 @@
 import copy
 import math
 
+import families
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from geffect.effects import gradients as effects
 from geffect.errors import DataError, ModelError, NotFiniteError
 from geffect.losses.loss import RISK, objective
 from geffect.models.components import component_map
+from geffect.models.compute import recompute
 from geffect.names import COMPONENTS
 
 SPECS = declarations()
@@ -84,6 +86,31 @@ def test_gradient_leaves_the_model_as_it_was(tiny_model, random_examples):
     assert all(torch.equal(before[name], now) for name, now in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
     assert not model.training
+
+
+@pytest.mark.parametrize("family", ["phi", "opt", "biogpt", "falcon"])
+def test_blocks_that_are_computed_again_have_no_dropout_either(family, rng, random_examples):
+    model = families.build(family, False, rng)
+    for module in model.modules():
+        for name in {"dropout", "hidden_dropout"} & set(vars(module)):
+            setattr(module, name, 0.3)
+    model.config.hidden_dropout = 0.3  # of Falcon, whose blocks read it there
+    examples = random_examples(4, vocabulary=families.VOCABULARY)
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.LayerNorm)]
+    calls = []
+    norms[-2].register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
+    expected = effects.gradient(model, RISK, examples, 2)
+    assert len(calls) == 2, "it is a norm of the last block"
+    recompute(model)
+    functions = [vars(m).get("_gradient_checkpointing_func") for m in model.modules()]
+    random_state = torch.get_rng_state()
+    value, found = effects.gradient(model, RISK, examples, 2)
+    assert len(calls) == 2 + 4, "the block is computed again"
+    assert value == expected[0]
+    assert all(torch.equal(found[name], g) for name, g in expected[1].items())
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert not any(module.training for module in model.modules())
+    assert functions == [vars(m).get("_gradient_checkpointing_func") for m in model.modules()]
 
 
 @tied_or_not
@@ -258,6 +285,23 @@ def test_component_that_the_loss_does_not_reach_counts_as_zero(
         assert rows[component]["geffect"] == 0
         assert math.isnan(rows[component]["cosine"])
     assert rows["shallow"]["geffect"] != 0
+
+
+def test_a_loss_that_reaches_nothing_trainable_has_a_gradient_of_zero(
+    tiny_model, random_examples, loss_of, control_vector
+):
+    model = tiny_model("phi")
+    model.requires_grad_(False)
+    model.model.layers[2].requires_grad_(True)
+    found = {}
+    for layer in (2, 3):
+        hyper = {"layer": layer, "c": 2.0}
+        rmu = loss_of("objective", "rmu", None, control_vector(), hyper)
+        value, found[layer] = effects.gradient(model, rmu, random_examples(3), 2)
+        assert value > 0
+    assert set(found[2]) == {n for n, _ in model.named_parameters() if ".layers.2." in n}
+    assert not any(g.any() for g in found[2].values())
+    assert any(g.any() for g in found[3].values())
 
 
 def test_empty_data_set_is_a_data_error_that_names_it(tiny_model):

@@ -8,7 +8,7 @@ from naive import products
 
 import geffect
 from geffect.effects.measurement import Measurement
-from geffect.errors import ConfigError, DataError
+from geffect.errors import ConfigError, DataError, LossError
 from geffect.losses.loss import RISK
 from geffect.models.components import component_map
 
@@ -72,10 +72,21 @@ def test_a_loss_that_lacks_what_it_looks_at_is_an_error_that_names_it(case, cont
         geffect.measure(model, npo, forget, retain)
     with pytest.raises(ConfigError, match=r"objective 'rmu' needs RMU's direction"):
         geffect.measure(model, rmu, forget, retain)
-    found = geffect.measure(model, rmu, forget, retain, control_vector=control_vector())
+    with pytest.raises(ConfigError, match=r"'po' trains on refusals; .* \(objective_examples\)"):
+        geffect.measure(model, geffect.objective("po"), forget, retain)
+    data, u = (forget, retain), control_vector()
+    found = geffect.measure(model, rmu, *data, control_vector=u)
     assert found["norm_loss"].max() > 0
     with pytest.raises(DataError, match="retain: no rows"):
         geffect.measure(model, npo, forget, [], original=original)
+    last, beyond = (geffect.regularizer("rr", layer=layer) for layer in (3, 4))
+    assert len(geffect.measure(model, rmu, *data, last, original=original, control_vector=u))
+    with pytest.raises(LossError, match=r"rr: layer 4, but PhiForCausalLM has 3 blocks; .*1\.\.3"):
+        geffect.measure(model, rmu, *data, beyond, original=original, control_vector=u)
+    for name in ("objective", "regularizer"):  # none are not all
+        nothing, nll = {f"{name}_examples": []}, geffect.regularizer("nll")
+        with pytest.raises(DataError, match=f"{name}: no rows"):
+            geffect.measure(model, geffect.objective("ga"), forget, retain, nll, **nothing)
 
 
 def test_instances_and_tokens_are_those_of_a_cells_measurement(

@@ -469,6 +469,11 @@ def test_what_a_table_cannot_give_is_an_error(objective, hyper, error, names, me
         reweighted(tokens, objective, hyper)
     with pytest.raises(DataError, match="logp_ref"):
         reweighted(tokens.drop(columns="logp_ref"), "wga", {"alpha": 1.0})
+    first, second = (rows for _, rows in tokens.groupby("step"))
+    seeds = [first.assign(seed=1), second.assign(seed=2)]  # no token is there twice
+    for tables in ([tokens, tokens.assign(logp=-1.0)], seeds):
+        with pytest.raises(DataError, match="of several cells; pass those of one at a time"):
+            reweighted(pd.concat(tables), "wga", {"alpha": 1.0})
     before = tokens.drop(columns=[name for name in tokens if "runner_up" in name])
     assert len(reweighted(before, "wga", {"alpha": 1.0})) == 2, "an older table serves the others"
     with pytest.raises(DataError, match=r"logp_runner_up.*'ihl' looks; measure the cell"):

@@ -1,5 +1,9 @@
-"""G-effects in bfloat16 are those of float32, within bounds; what they come in stays float32."""
+"""G-effects in bfloat16 are those of float32, within bounds; what they come in stays float32.
 
+So are those of weights in bfloat16, which rounds them alone.
+"""
+
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +12,13 @@ import torch
 import yaml
 from common import declarations, small_model
 
+import geffect
 from geffect.data.batches import IGNORED
 from geffect.effects.gradients import Directions, compare, data_batches, gradient
 from geffect.effects.instances import instance_effects
 from geffect.effects.tokens import token_effects, value_effects
 from geffect.losses import registry
-from geffect.losses.loss import RISK
+from geffect.losses.loss import RISK, objective
 from geffect.losses.view import forward, next_tokens, runner_up
 from geffect.models.components import component_map
 from geffect.models.compute import computing_in
@@ -144,3 +149,34 @@ def test_effects_of_tokens_and_instances_agree(case):
         assert not torch.equal(exact, half[key]), f"{key} was not computed in bfloat16"
         seen = same if key[0] == "runner-up" else slice(None)
         assert np.corrcoef(exact[seen], half[key][seen])[0, 1] > CORRELATION, key
+
+
+def test_gradients_of_weights_in_bfloat16_do_not_depend_on_the_batch(tiny_model, random_examples):
+    model = tiny_model(dtype=torch.bfloat16)
+    rows = random_examples(2) * 200  # in bfloat16 a sum of like terms ends at the 256th
+    exact = gradient(copy.deepcopy(model).float(), RISK, rows, len(rows))[1]
+    components = component_map(model)
+    for size in (1, 7, 16):
+        found = gradient(model, RISK, rows, size)[1]
+        assert {g.dtype for g in found.values()} == {torch.float32}
+        total, *_ = compare(found, exact, components)
+        assert total["norm_loss"] == pytest.approx(total["norm_risk"], rel=OF_NORMS)
+        assert total["cosine"] > 1 - OF_NORMS
+        assert all(p.grad is None for p in model.parameters())
+
+
+def test_effects_of_weights_in_bfloat16_are_those_of_the_same_in_float32(
+    tiny_model, random_examples, control_vector
+):
+    half = tiny_model(dtype=torch.bfloat16)
+    full = copy.deepcopy(half).float()
+    forget, retain = random_examples(12), random_examples(12)
+    rmu = objective("rmu", layer=1, c=1.0)  # does not reach all blocks
+    u, frames = control_vector(), []
+    for model in (full, half):
+        given = (model, forget, retain)
+        effects = geffect.measure(model, rmu, forget, retain, control_vector=u, micro_batch_size=1)
+        frames.append((effects, geffect.measure_instances(*given), geffect.measure_tokens(*given)))
+    for exact, found in zip(*frames, strict=True):
+        for column in {"geffect", "norm_risk", "e_unlearn", "e_retain"} & set(exact):
+            assert np.corrcoef(exact[column], found[column])[0, 1] > CORRELATION, column

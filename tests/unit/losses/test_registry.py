@@ -225,6 +225,16 @@ def test_pairs_have_a_value_each(folder):
     refused('refusal_pairs needs REDUCTION = "sample"')
 
 
+def test_a_regularizer_has_refusals_beside_answers_and_not_in_their_place(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(GOOD.replace("reference_logp", "refusals"))
+    assert registry.get("objective", str(path)).needs == {"refusals"}
+    with pytest.raises(ConfigError, match=r"mine\.py: refusals replace .*; need refusal_pairs"):
+        registry.get("regularizer", str(path))
+    path.write_text(GOOD.replace("reference_logp", "refusal_pairs"))
+    assert registry.get("regularizer", str(path)).needs == {"refusal_pairs"}
+
+
 def test_a_weight_for_both_refusals_and_runners_up_is_not_defined(folder):
     needs = GOOD.replace('"reference_logp"', '"refusal_pairs", "runner_up"')
     (folder / "mine.py").write_text(needs)

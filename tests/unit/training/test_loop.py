@@ -13,7 +13,7 @@ from settings import PAPER
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from geffect.data.draws import generator, order
-from geffect.errors import ConfigError, ModelError
+from geffect.errors import ConfigError, LossError, ModelError
 from geffect.models.compute import computing_in
 from geffect.training.fit import fit
 from geffect.training.loop import train
@@ -371,6 +371,25 @@ ONE_EPOCH = dataclasses.replace(PAPER, epochs=1)
 def test_less_than_one_batch_is_a_config_error(run):
     with pytest.raises(ConfigError, match="batch_size"):
         run().train(ONE_EPOCH)
+
+
+def test_a_layer_beyond_the_model_is_a_loss_error(run):
+    case = run("rmu", {"layer": 4, "c": 1.0})
+    with pytest.raises(LossError, match="rmu: layer 4, but PhiForCausalLM has 3 blocks"):
+        case.train(SMALL)
+
+
+@pytest.mark.parametrize("kind", ["objective", "regularizer"])
+def test_a_loss_that_reaches_nothing_that_is_trained_is_a_loss_error(kind, run, loss_of):
+    case = run("rmu", {"layer": 2, "c": 1.0}) if kind == "objective" else run("ga", {})
+    if kind == "regularizer":
+        case.losses[kind] = loss_of(kind, "rr", case.original, hyper={"layer": 2})
+    case.start.requires_grad_(False).model.layers[2].requires_grad_(True)
+    name = "rmu" if kind == "objective" else "rr"
+    with pytest.raises(LossError, match=f"{name}: no weight that is trained is below what it"):
+        case.train(SMALL)
+    case.start.model.layers[1].requires_grad_(True)
+    case.train(SMALL)
 
 
 def test_less_than_one_batch_of_all_rows_is_a_config_error(tiny_model, random_examples):

@@ -32,7 +32,8 @@ class GEffectCallback(TrainerCallback):
     At the first step, whose weights are θ_o, at every `every`-th and at the last one it writes
     `geffect.parquet`, `risk.parquet` and, if asked for, `instances.parquet` and `tokens.parquet`,
     with the columns of the workflow's tables. The training ends in the same weights, bit for bit,
-    as without it. Parameters that are frozen count as zero.
+    as without it. Parameters that are frozen count as zero; where some are frozen or thawed on the
+    way, the change of risk of that interval is measured, and not predicted.
 
     In `risk.parquet` the term `combined` is the change that the whole displacement between two
     measured steps predicts. How objective, regularizer and weight decay share it is known only to
@@ -43,7 +44,8 @@ class GEffectCallback(TrainerCallback):
 
     Computes in bf16 where the trainer does (`bf16=True`), else in the precision of the weights.
     Beside the training's own memory it needs some more copies of the weights: gradients, θ_o if a
-    loss looks at it, and the weights and gradients of the measured step before.
+    loss looks at it, and the weights and gradients of the measured step before. Gradients are in
+    float32, also of weights in half precision.
 
     Args:
         forget: D_u: rows of `input_ids` and `labels` (-100 where there is none) as in a tokenised
@@ -146,6 +148,7 @@ class GEffectCallback(TrainerCallback):
             ConfigError: tables of tokens are asked for without a tokenizer, or merged weights
                 without adapters.
             DataError: a row is longer than the model's number of positions.
+            LossError: a loss looks at a layer that the model does not have.
         """
         model = given["model"]
         if getattr(args, "deepspeed", None) or _engine(args) == "DEEPSPEED":

@@ -17,6 +17,7 @@ from geffect import frames
 from geffect.cells.given import GivenCell
 from geffect.data.encoding import Example
 from geffect.effects.gradients import Gradient, places
+from geffect.effects.measure import check_given
 from geffect.effects.measurement import Measurement
 from geffect.effects.tuned import check_parameters, is_lora_alone
 from geffect.errors import ConfigError
@@ -82,17 +83,7 @@ class GivenMeasurement(Measurement):
     ):
         check_parameters(parameters)
         given = {OBJECTIVE: objective} | ({} if regularizer is None else {REGULARIZER: regularizer})
-        for kind, loss in given.items():
-            if "control_vector" in loss.needs and control_vector is None:
-                raise ConfigError(
-                    f"{kind} {loss.name!r} needs RMU's direction; pass the run's own in Python, "
-                    "control_vector="
-                )
-        if "refusals" in objective.needs and objective_rows is None:
-            raise ConfigError(
-                f"objective {objective.name!r} trains on refusals; pass the rows that have them as "
-                "their answers (objective_rows)"
-            )
+        check_given(given, control_vector, objective_rows, "objective_rows")
         cell = GivenCell(
             objective,
             regularizer,
@@ -124,6 +115,7 @@ class GivenMeasurement(Measurement):
 
         Raises:
             ConfigError: there is no such component.
+            LossError: as of `Measurement`.
         """
         known = places(component_map(start))
         for name in self.kept or ():

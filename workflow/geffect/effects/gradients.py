@@ -14,7 +14,7 @@ from geffect.data.encoding import Example
 from geffect.errors import DataError, NotFiniteError
 from geffect.losses.loss import Loss
 from geffect.losses.view import View
-from geffect.models.compute import while_recomputing
+from geffect.models.compute import raised, while_recomputing
 from geffect.models.offload import Parked, Summed, parked
 from geffect.names import COMBINED, COMPONENTS, OBJECTIVE, REGULARIZER, TOTAL
 
@@ -111,9 +111,10 @@ def gradient(
 ) -> tuple[float, dict[str, torch.Tensor]]:
     """The value and exact gradient of a loss's mean over all examples, without its coefficient.
 
-    `model` is in eval mode; gradients are those of its trainable parameters and come in its dtype.
-    What the loss does not reach counts as zero, and so does everything where the loss attains its
-    declared minimum.
+    `model` is in eval mode; gradients are those of its trainable parameters. They come in the dtype
+    of these, but those of half-precision weights in float32, in which they are added up. What the
+    loss does not reach counts as zero, and so does everything where the loss attains its declared
+    minimum.
 
     Raises:
         DataError: there are no examples, or one has no label token.
@@ -132,7 +133,7 @@ def gradient_over(
     """`gradient` over given batches (`data_batches`); `look` is shown each of them in its turn."""
     count = sum(loss.count(batch) for batch in batches)
     model.zero_grad(set_to_none=True)
-    value = 0.0
+    value, sums = 0.0, dict[str, torch.Tensor]()
     with while_recomputing(model):
         for batch in batches:
             seen = loss.view(model, batch)
@@ -140,17 +141,29 @@ def gradient_over(
                 look(batch, seen)
             total = loss.total(seen)
             del seen  # its logits are of no use to the backward pass
-            (total / count).backward()
+            if total.requires_grad:  # else it reaches nothing that is trainable
+                (total / count).backward()
+            _add_halves(model, sums)
             value += total.item() / count
     at_minimum = loss.minimum is not None and value == loss.minimum
     result = {
-        name: torch.zeros_like(p) if p.grad is None or at_minimum else p.grad
+        name: raised(torch.zeros_like(p)) if at_minimum or g is None else g
         for name, p in model.named_parameters()
         if p.requires_grad
+        for g in [sums.get(name, p.grad)]
     }
     model.zero_grad(set_to_none=True)
     check_finite(result, f"{what}: the gradient")
     return value, result
+
+
+def _add_halves(model: PreTrainedModel, sums: dict[str, torch.Tensor]) -> None:
+    """Moves gradients in half precision to sums in float32: in their own, small terms are lost."""
+    for name, parameter in model.named_parameters():
+        own = parameter.grad
+        if own is not None and own.itemsize < 4:
+            sums[name] = sums[name].add_(own) if name in sums else own.float()
+            parameter.grad = None
 
 
 def check_finite(gradient: Gradient, what: str) -> None:

@@ -191,7 +191,7 @@ def _by_rows(
         logps.append(logp)
         for name, g in gradient.items():
             for direction, tensors in directions.items():
-                product = dot64(tensors[name].to(g.dtype), g)
+                product = dot64(tensors[name], g)
                 for group in groups[name]:
                     sums[direction][group][row] += product
     return torch.cat(logps), sums

@@ -1,6 +1,6 @@
 """G-effects of a model in memory, in one call each."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -43,8 +43,9 @@ def measure(
 
     Args:
         model: at θ, a Hugging Face causal language model.
-        objective: over `objective_examples`, or all of `forget`. One that looks at refusals beside
-            the answers (DPO, FLAT) needs examples with their `refusal`.
+        objective: over `objective_examples`, or all of `forget`. One that trains on refusals (PO)
+            needs examples with these as their answers, one that looks at refusals beside the
+            answers (DPO, FLAT) examples with their `refusal`.
         forget: D_u.
         retain: the data to be retained.
         regularizer: over `regularizer_examples`, or all of `retain`; includes its λ.
@@ -59,15 +60,20 @@ def measure(
         `norm_risk` (of the gradients).
 
     Raises:
-        ConfigError: a loss needs θ_o or u, which is not given.
+        ConfigError: a loss needs θ_o or u, or the objective examples with refusals, and they are
+            not given.
+        LossError: a loss looks at a layer that the model does not have.
         DataError: a data set is empty, or a row has no label token.
         NotFiniteError: a gradient is not finite.
     """
     losses = {OBJECTIVE: objective} | ({} if regularizer is None else {REGULARIZER: regularizer})
+    check_given(losses, control_vector, objective_examples, "objective_examples")
+    for loss in losses.values():
+        loss.check_layer(model)
     losses = {n: _bound(n, loss, original, control_vector) for n, loss in losses.items()}
     examples = {
-        OBJECTIVE: objective_examples or forget,
-        REGULARIZER: regularizer_examples or retain,
+        OBJECTIVE: forget if objective_examples is None else objective_examples,
+        REGULARIZER: retain if regularizer_examples is None else regularizer_examples,
     }
     with evaluating(model):
         rows = effect_rows(
@@ -77,6 +83,36 @@ def measure(
             component_map(model),
         )
     return pd.DataFrame(rows)
+
+
+def check_given(
+    losses: Mapping[str, Loss],
+    control_vector: torch.Tensor | None,
+    objective_rows: Sequence[Example] | None,
+    argument: str,
+) -> None:
+    """Checks that what losses look at is given.
+
+    Args:
+        losses: `objective`, and perhaps `regularizer`.
+        objective_rows: those of the objective's own gradient.
+        argument: what these are called where they are given.
+
+    Raises:
+        ConfigError: RMU's u, or rows with refusals as their answers, are missing.
+    """
+    for kind, loss in losses.items():
+        if "control_vector" in loss.needs and control_vector is None:
+            raise ConfigError(
+                f"{kind} {loss.name!r} needs RMU's direction; pass the run's own in Python, "
+                "control_vector="
+            )
+    objective = losses[OBJECTIVE]
+    if "refusals" in objective.needs and objective_rows is None:
+        raise ConfigError(
+            f"objective {objective.name!r} trains on refusals; pass the rows that have them as "
+            f"their answers ({argument})"
+        )
 
 
 def measure_instances(
@@ -180,6 +216,4 @@ def _bound(
 ) -> Loss:
     if loss.looks_at_original and original is None:
         raise ConfigError(f"{name} {loss.name!r} needs the original model; pass original=")
-    if "control_vector" in loss.needs and control_vector is None:
-        raise ConfigError(f"{name} {loss.name!r} needs RMU's direction; pass control_vector=")
     return loss.bind(original, control_vector)

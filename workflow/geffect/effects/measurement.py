@@ -1,16 +1,17 @@
 """G-effects along a cell's run, as the tables that it leaves behind.
 
-Memory, in units of the model's size in its own dtype: the model, θ_o where KL or RR look at it,
-∇R(D_u) and ∇R(D_r), and on top of these at most 3: for the change of risk the weights and both risk
-gradients of the step before; and 1 for each share of the displacement. Where the measurement is
-offloaded (`models.offload`), all gradients but the one that is being computed are parked, and the
-passes of instances and tokens take directions in the type in which matrix products read them.
-Reference log-probabilities are computed once, at the first step, which is θ_o.
+Memory, in units of the model's size in float32: the model, θ_o where KL or RR look at it, ∇R(D_u)
+and ∇R(D_r), and on top of these at most 3: for the change of risk the weights and both risk
+gradients of the step before; and 1 for each share of the displacement. Of a model in half precision
+weights take half of that, and gradients all of it. Where the measurement is offloaded
+(`models.offload`), all gradients but the one that is being computed are parked, and the passes of
+instances and tokens take directions in the type in which matrix products read them. Reference
+log-probabilities are computed once, at the first step, which is θ_o.
 """
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -44,8 +45,9 @@ from geffect.errors import ModelError, NotFiniteError
 from geffect.losses.loss import RISK, Loss
 from geffect.losses.view import View, with_reference
 from geffect.models.adapters import Change, half_way, is_adapted, measured_in, original_beside
+from geffect.models.adapters import weights as adapter_weights
 from geffect.models.components import component_map
-from geffect.models.compute import halved, input_device, recompute
+from geffect.models.compute import halved, input_device, raised, recompute
 from geffect.models.folder import load_model
 from geffect.models.offload import Summed, aside, parked
 from geffect.names import (
@@ -202,14 +204,18 @@ class Measurement:
         Args:
             start: θ_o, which is run here for the log-probabilities under it.
             original: θ_o again, kept for every step; may be None unless `looks_at_original`.
+
+        Raises:
+            LossError: a loss looks at a layer that the model does not have.
         """
+        for loss in self.losses.values():
+            loss.check_layer(start)
         self.losses = {
             name: loss.bind(original, loss.control_vector) for name, loss in self.losses.items()
         }
         if self.select is not None:
             self.select.objective = self.losses[OBJECTIVE]
         self.layout = _layout(start)
-        self.trained = [name for name, p in start.named_parameters() if p.requires_grad]
         others = {
             name
             for name, loss in self.losses.items()
@@ -375,7 +381,7 @@ class Measurement:
         except NotFiniteError as error:
             log.warning("%s: %s; its G-effects are missing", where, error)
             nothing = {
-                n: torch.full_like(p, math.nan)
+                n: raised(torch.full_like(p, math.nan))
                 for n, p in model.named_parameters()
                 if p.requires_grad
             }
@@ -396,15 +402,25 @@ class Measurement:
     ) -> None:
         if self.previous is not None:
             before, old_gradients, old_weights = self.previous
-            path = [old_gradients, gradients]
-            if self.simpson:
-                path.insert(1, self._middle(model, old_weights))
             changes = {name: values[name] - before[name] for name in EFFECT_DATASETS}
-            whole, shares = self._moved(model, old_weights, moved)
-            rows = pd.DataFrame(_attributed(path, whole, shares, changes, components))
+            if others := set(old_weights).symmetric_difference(self._weights(model)):
+                log.warning(
+                    "step %d: %s was frozen or thawed since the measured step before; the change "
+                    "of risk in between is not predicted, for want of its gradient at both ends",
+                    step,
+                    min(others),
+                )
+                rows = pd.DataFrame(_unattributed(moved, changes, components))
+            else:
+                path = [old_gradients, gradients]
+                if self.simpson:
+                    path.insert(1, self._middle(model, old_weights))
+                whole, shares = self._moved(model, old_weights, moved)
+                rows = pd.DataFrame(_attributed(path, whole, shares, changes, components))
+                del path, whole, shares
             # For want of memory they go before those of this step come.
             self.previous = None
-            del path, old_gradients, old_weights, whole
+            del old_gradients, old_weights
             last = self.parts["risk"][-1]
             keys = ["term", "dataset", "component"]
             known = last.set_index(["dataset", "component"])["risk"]
@@ -426,8 +442,10 @@ class Measurement:
         self._keep("risk", step, rows)
 
     def _weights(self, model: PreTrainedModel) -> dict[str, torch.Tensor]:
-        parameters = dict(model.named_parameters())
-        return {name: parameters[name].detach() for name in self.trained}
+        """What is trained: in merged coordinates, the adapters."""
+        if self.parameters == MERGED and is_adapted(model):
+            return {name: weight.detach() for name, weight in adapter_weights(model).items()}
+        return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
     def _position(self, model: PreTrainedModel) -> MutableMapping[str, torch.Tensor]:
         """A copy of what is trained, where the next measured step finds it."""
@@ -512,6 +530,19 @@ def _attributed(
     return rows
 
 
+def _unattributed(
+    terms: Iterable[str], changes: Mapping[str, float], components: Components
+) -> list[dict]:
+    """The rows of `_attributed` where only the changes themselves are known."""
+    unknown = dict.fromkeys(places(components), math.nan)
+    predicted = dict.fromkeys(terms, unknown)
+    return [
+        row
+        for dataset, change in changes.items()
+        for row in _split(dataset, unknown, predicted, change)
+    ]
+
+
 def _split(
     dataset: str,
     whole: Mapping[str, float],
@@ -555,7 +586,7 @@ def check_model(model: PreTrainedModel, instances: bool, tokens: bool) -> None:
         if not asked:
             continue
         zeros = {
-            n: torch.zeros_like(p, requires_grad=False)
+            n: raised(torch.zeros_like(p, requires_grad=False))
             for n, p in model.named_parameters()
             if p.requires_grad
         }

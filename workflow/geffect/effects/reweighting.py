@@ -22,9 +22,12 @@ from geffect import files, frames
 from geffect.errors import ConfigError, DataError, GeffectError
 from geffect.losses.loss import Loss, objective
 from geffect.losses.view import View
+from geffect.names import CELL
 
 EFFECTS = ["e_unlearn", "e_retain"]
-COLUMNS = ["step", "text", "sample", "token", "logp", "logp_ref", *EFFECTS]
+TOKEN = ["step", "text", "sample", "token"]
+"""What there is one row of in a cell's table."""
+COLUMNS = [*TOKEN, "logp", "logp_ref", *EFFECTS]
 RUNNER_UP = ["logp_runner_up", *(f"{name}_runner_up" for name in EFFECTS)]
 
 
@@ -46,13 +49,17 @@ def reweighted(
     Raises:
         ConfigError: there is no such objective, or it does not reweight log-likelihoods.
         LossError: hyper-parameters are not those that it declares.
-        DataError: the table lacks a column or the texts that the objective trains on.
+        DataError: the table lacks a column or the texts that the objective trains on, or is of
+            several cells.
     """
     loss = objective(name, **(hyper or {}))
     if loss.weights is None:
         raise ConfigError(f"objective {name!r} does not reweight log-likelihoods; choose another")
     if missing := [column for column in COLUMNS if column not in tokens]:
         raise DataError(f"tokens: no column {missing[0]!r}; pass a cell's tokens.parquet")
+    mixed = any(tokens[column].nunique() > 1 for column in CELL if column in tokens)
+    if mixed or tokens.duplicated(TOKEN).any():
+        raise DataError("tokens: of several cells; pass those of one at a time")
     missing = [column for column in RUNNER_UP if column not in tokens]
     if loss.looks_at_runner_up and missing:
         raise DataError(

@@ -122,7 +122,7 @@ def _backwards(
         slopes = {}
         for direction, tensors in directions.items():
             pairs = zip(parameters, gradients, strict=True)
-            products = [(g * tensors[n].to(g.dtype)).sum() for n, g in pairs if g is not None]
+            products = [(g * tensors[n]).sum() for n, g in pairs if g is not None]
             total = torch.stack([product.to(value.device) for product in products]).sum()
             slopes[direction] = torch.autograd.grad(total, along, retain_graph=True)[0]
     return value.detach(), slopes, others

@@ -18,8 +18,9 @@ from geffect.data.batches import Batch, collate
 from geffect.data.encoding import Example
 from geffect.errors import LossError
 from geffect.losses import registry
-from geffect.losses.registry import ORIGINAL_NEEDS
+from geffect.losses.registry import HIDDEN_NEEDS, ORIGINAL_NEEDS
 from geffect.losses.view import View, view
+from geffect.models.components import block_count
 from geffect.models.compute import input_device
 from geffect.names import OBJECTIVE, REGULARIZER
 
@@ -138,6 +139,15 @@ class Loss:
     def keeps_original(self) -> bool:
         """Whether it needs θ_o itself, and not only log-probabilities, which a batch may bring."""
         return bool(self.needs & ORIGINAL_NEEDS - {"reference_logp"})
+
+    def check_layer(self, model: PreTrainedModel) -> None:
+        """Raises LossError if it looks at a layer that a model does not have."""
+        layer, blocks = self.hyper.get("layer"), block_count(model.config)
+        if self.needs & HIDDEN_NEEDS and layer and blocks and layer > blocks:
+            raise LossError(
+                f"{self.name}: layer {layer}, but {type(model).__name__} has {blocks} blocks; "
+                f"choose one of 1..{blocks}"
+            )
 
     def bind(
         self, original: PreTrainedModel | None = None, control_vector: Tensor | None = None

@@ -39,7 +39,7 @@ NEEDS = {
     "hidden_states": "φ_l(s; θ), l being the hyper-parameter `layer`",
     "reference_hidden_states": "φ_l(s; θ_o), l being the hyper-parameter `layer`",
     "control_vector": "RMU's u ~ Uniform[0,1)^d, drawn once per cell",
-    "refusals": "labels that are a randomly drawn refusal instead of the answer",
+    "refusals": "labels that are a randomly drawn refusal instead of the answer (objectives alone)",
     "refusal_pairs": "beside every answer a randomly drawn refusal to the same question",
     "runner_up": "log p of the most probable token other than the label",
 }
@@ -127,6 +127,11 @@ def read(path: Path, kind: str) -> Declaration:
             )
     if literals["REDUCTION"] not in REDUCTIONS:
         raise ConfigError(f"{path}: REDUCTION must be one of {', '.join(REDUCTIONS)}")
+    if kind == REGULARIZER and "refusals" in literals["NEEDS"]:
+        raise ConfigError(
+            f"{path}: refusals replace the answers of forget rows, which a {kind} does not see; "
+            "need refusal_pairs"
+        )
     if "refusal_pairs" in literals["NEEDS"] and literals["REDUCTION"] != "sample":
         raise ConfigError(f'{path}: refusal_pairs needs REDUCTION = "sample": a value per pair')
     if {"refusal_pairs", "runner_up"} <= set(literals["NEEDS"]) and "weight" in functions:

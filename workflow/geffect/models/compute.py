@@ -2,9 +2,10 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -174,15 +175,35 @@ def recompute(model: PreTrainedModel) -> None:
 def while_recomputing(model: PreTrainedModel) -> Iterator[None]:
     """Backward passes compute blocks again, also in evaluation mode, if `recompute` was called.
 
-    Transformers looks at the block's own mode; dropout, which looks at its own, stays as it is.
+    Transformers looks at the block's own mode for that. So do some blocks for their dropout, which
+    is why a block is in training mode only up to its own code.
     """
-    blocks = (
+    blocks: list[Any] = [
         module
         for module in model.modules()
         if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
-    )
-    with _in_mode(blocks, training=True):
-        yield
+    ]
+    checkpoints = [block._gradient_checkpointing_func for block in blocks]
+    try:
+        for block, checkpoint in zip(blocks, checkpoints, strict=True):
+            block._gradient_checkpointing_func = partial(
+                _in_its_mode, block.training, block, checkpoint
+            )
+        with _in_mode(blocks, training=True):
+            yield
+    finally:
+        for block, checkpoint in zip(blocks, checkpoints, strict=True):
+            block._gradient_checkpointing_func = checkpoint
+
+
+def _in_its_mode(
+    training: bool, block: nn.Module, checkpoint: Callable, compute: Callable, *given: Any
+) -> Any:
+    def computed(*given: Any) -> Any:
+        with _in_mode([block], training):
+            return compute(*given)
+
+    return checkpoint(computed, *given)
 
 
 @contextlib.contextmanager

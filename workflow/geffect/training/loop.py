@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, get_scheduler
 
 from geffect.data.batches import Batch
 from geffect.data.encoding import Example
-from geffect.errors import NotFiniteError
+from geffect.errors import LossError, NotFiniteError
 from geffect.losses.loss import Loss
 from geffect.models.compute import recompute
 from geffect.models.offload import parked
@@ -105,7 +105,11 @@ def train(
 
     Raises:
         ConfigError: there is not a single full batch.
+        LossError: a loss looks at a layer that the model does not have, or below all that is
+            trained.
     """
+    for loss in losses.values():
+        loss.check_layer(model)
     steps = settings.steps(rows)
     parameters = [p for p in model.parameters() if p.requires_grad]
     state = None if resume is None else resume.load()
@@ -209,7 +213,11 @@ def _looked_at(model: PreTrainedModel) -> Iterator[None]:
 def _accumulate(
     model: PreTrainedModel, loss: Loss, parts: Sequence[Batch], settings: TrainingSettings
 ) -> tuple[float, float | None]:
-    """Adds the gradient of coefficient · mean to `.grad`; returns the mean and the mean weight."""
+    """Adds the gradient of coefficient · mean to `.grad`; returns the mean and the mean weight.
+
+    Raises:
+        LossError: it reaches nothing that is trained, so that the run would be one without it.
+    """
     counted = [(part, count) for part in parts if (count := loss.count(part))]
     counts = [count for _, count in counted]
     mean, weight = 0.0, 0.0
@@ -217,6 +225,11 @@ def _accumulate(
         divisor = sum(counts) if settings.reduction == "global" else part_count * len(counts)
         seen = loss.view(model, part)
         total = loss.total(seen)
+        if not total.requires_grad:
+            raise LossError(
+                f"{loss.name}: no weight that is trained is below what it looks at, so that it "
+                "changes nothing; choose a higher layer, or train lower ones (lora: targets)"
+            )
         (loss.coefficient * total / divisor).backward()
         mean += total.item() / divisor
         if loss.weights is not None:
