@@ -71,7 +71,8 @@ def test_a_model_relearns_as_by_hand_and_is_looked_at_after_every_epoch(
     assert list(seen) == [0, 1, 2, 3]
     for epoch, update in enumerate((0, 2, 5, 7)):
         for name, weight in seen[epoch].items():
-            torch.testing.assert_close(weight, expected[update][name], rtol=1e-8, atol=1e-12)
+            # Where a gradient is next to zero, Adam makes an update of its rounding.
+            torch.testing.assert_close(weight, expected[update][name], rtol=1e-8, atol=1e-9)
     rates = [row["learning_rate"] / SETTINGS.learning_rate for row in outcome.rows]
     assert rates == pytest.approx([0, 1 / 2, 1, 4 / 5, 3 / 5, 2 / 5, 1 / 5])
 
