@@ -11,7 +11,7 @@ import pytest
 import torch
 from common import EOS
 from scipy.stats import ks_2samp
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from geffect.data.encoding import Encoder, Example, encode_text
 from geffect.data.templates import Template
@@ -335,11 +335,27 @@ def test_a_prompt_without_budget_gets_an_empty_text(model, prompts):
     assert generate(model, Spelling(), prompts, 1, 64) == [""] * len(prompts)
 
 
-def test_a_sampling_configuration_of_the_model_does_not_count(model, prompts):
-    expected = generate(model, Spelling(), prompts, 16, 4)
-    config = model.generation_config
-    config.do_sample, config.temperature, config.top_p, config.top_k = True, 5.0, 0.5, 3
-    assert generate(model, Spelling(), prompts, 16, 4) == expected
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"do_sample": True, "temperature": 5.0, "top_p": 0.5, "top_k": 3},
+        {"repetition_penalty": 5.0},
+        {"no_repeat_ngram_size": 1},
+        {"min_new_tokens": 12},
+        {"suppress_tokens": [*range(1, VOCABULARY, 2)]},
+        {"eos_token_id": [*range(1, VOCABULARY, 2)]},
+        {"forced_eos_token_id": 1},
+        {"num_beams": 3, "num_return_sequences": 2},
+        {"stop_strings": ["river"], "max_length": 3, "max_time": 0.0},
+    ],
+    ids=lambda own: next(iter(own)),
+)
+def test_a_models_own_settings_of_generation_do_not_count(own, stopping, prompts, recwarn, caplog):
+    expected = expected_texts(stopping, prompts, 16)
+    stopping.generation_config = config = GenerationConfig(**own)
+    assert generate(stopping, Spelling(), prompts, 16, 4) == expected
+    assert stopping.generation_config is config and own.items() <= config.to_dict().items()
+    assert not recwarn.list and not caplog.records
 
 
 # Samples
