@@ -316,15 +316,29 @@ def test_no_more_is_generated_than_the_shortest_prompt_leaves_room_for(model, pr
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 4, 64])
-def test_no_prompt_is_carried_beyond_the_positions_that_a_model_has_learnt(
-    micro_batch_size, prompts, seed
+@pytest.mark.parametrize("length", [16, 25])
+@pytest.mark.parametrize("positions", ["learnt", "rotary"])
+def test_no_prompt_is_carried_beyond_the_positions_that_a_model_knows(
+    positions, length, micro_batch_size, model, prompts, seed, monkeypatch
 ):
-    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16}
-    torch.manual_seed(seed)
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, initializer_range=0.5, **sizes))
-    model = model.double().eval()
-    found = generate(model, Spelling(), prompts, 16, micro_batch_size)
+    if positions == "learnt":
+        sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16}
+        torch.manual_seed(seed)
+        model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, initializer_range=0.5, **sizes))
+        model = model.double().eval()
+    else:
+        model.config.max_position_embeddings = 16
+    prompts = [*prompts, *prompts[:4]]  # those of one length are continued together
+    sizes, real = [], model.generate
+
+    def noted(**arguments):
+        sizes.append(len(arguments["input_ids"]))
+        return real(**arguments)
+
+    monkeypatch.setattr(model, "generate", noted)
+    found = generate(model, Spelling(), prompts, length, micro_batch_size)
     assert found == expected_texts(model, prompts, 16)
+    assert (max(sizes) > 1) == (micro_batch_size > 1)
 
 
 def test_a_prompt_without_budget_gets_an_empty_text(model, prompts):

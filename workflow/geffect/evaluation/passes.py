@@ -107,8 +107,10 @@ def generate(
 
     Batches are padded on the left; each text is cut to its own prompt's budget, so it does not
     depend on its neighbours. A prompt of `length` tokens or more gets an empty continuation.
-    Settings of generation that the model brings along do not count.
+    Where the model knows fewer positions, they take the place of `length`. Settings of generation
+    that the model brings along do not count.
     """
+    length = min(length, positions_of(model.config) or length)
     eos = tokenizer.eos_token_id
     texts = [""] * len(prompts)
     progress, done = Progress("answered questions", len(prompts)), 0
@@ -157,7 +159,7 @@ def _batched(
     """Prompts that are continued together, in order of length.
 
     All get as many tokens as the shortest one may, which must not carry the longest one beyond the
-    positions that the model knows, unless it goes there alone.
+    positions that the model knows.
     """
     known = positions_of(model.config) or math.inf
     batches: list[list[int]] = []
