@@ -292,6 +292,25 @@ def test_at_matched_retention_the_least_that_is_recited_comes_first():
     assert "no table by which objectives could be ranked" in without.replace("\n", " ")
 
 
+@pytest.mark.parametrize("lost", ["all diverged", "no search ended", "no seed in common"])
+def test_where_nothing_is_left_at_matched_retention_the_page_says_so(lost):
+    place = Place().run("ga", matched=(0.6, 0.4)).run("npo", matched=(0.3, 0.2))
+    for row in place.matched if lost != "no seed in common" else []:
+        row["value"] = np.nan
+    if lost == "no seed in common":
+        for row in place.matched:
+            row["seed"] += 1
+    elif lost == "all diverged":
+        place.main = [row | {"status": "diverged"} for row in place.main]
+        place.metrics = [row | {"value": np.nan} for row in place.metrics]
+        place.risk = [row for row in place.risk if row["step"] == 0]
+    (group,) = place.groups()
+    assert group.matched.empty and list(group.matched["regularizer"]) == []
+    said = " ".join(place.said().values())
+    assert "no run was evaluated at matched retention to the end" in said or lost == "all diverged"
+    assert ">nan" not in place.page(tables="tables.html")
+
+
 def test_more_blocks_are_not_taken_for_more_harm_in_each():
     """Four blocks are two, one and one: shallow has most, a block of deep has most."""
     shares = {"embed": 0.1, "shallow": 0.4, "middle": 0.1, "deep": 0.3, "lm": 0.1}

@@ -145,7 +145,7 @@ def _group(tables: Tables, main: pd.DataFrame) -> Group:
     done = {run: _seeds(strengths, run) for run in runs}
     common, compared = seeds.comparable({run: done[run] for run in runs if done[run]})
     risk = tables.risk[tables.risk["seed"].isin(common)] if len(tables.risk) else tables.risk
-    risk = risk[[run in compared for run in risk[RUN].itertuples(index=False, name=None)]]
+    risk = _among(risk, compared)
     curves = {run: _curves(risk, run) for run in compared}
     rise = _common_rise([curves[run] for run in compared if run[1] == NO_REGULARIZER])
     rows, thirds, at_equal = [], {}, {}
@@ -195,6 +195,11 @@ def _of(frame: pd.DataFrame, run: tuple[str, str]) -> pd.DataFrame:
     if frame.empty:
         return frame
     return frame[frame["objective"].eq(run[0]) & frame["regularizer"].eq(run[1])]
+
+
+def _among(frame: pd.DataFrame, runs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    chosen = [run in runs for run in frame[RUN].itertuples(index=False, name=None)]
+    return frame.loc[chosen]  # without rows, frame[[]] would choose no columns
 
 
 def _wide(metrics: pd.DataFrame, names: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
@@ -346,8 +351,7 @@ def _matched(
     values = _wide(tables.matched, MATCHED)
     chosen = tables.shares[tables.shares["chosen"].eq(True)].drop_duplicates(CELL)
     rows = values.merge(chosen[[*RUN, "seed", "a"]], on=[*RUN, "seed"])
-    rows = rows[rows["seed"].isin(common)]
-    rows = rows[[run in compared for run in rows[RUN].itertuples(index=False, name=None)]]
+    rows = _among(rows[rows["seed"].isin(common)], compared)
     counts = rows.groupby(RUN, sort=False)["seed"].transform("size")
     whole = rows[counts.eq(len(common))]
     by_run = whole.sort_values("seed").groupby(RUN, sort=False)
