@@ -372,23 +372,23 @@ def name(run: tuple[str, str]) -> str:
 
 def sentences(group: Group) -> list[tuple[str, str]]:
     """(question, answer) of one group; all but the first are of runs without a regularizer."""
+    forgets = ("Which objective forgets?", " ".join(_best(group)))
     rows = group.rows
     plain = rows[rows["regularizer"].eq(NO_REGULARIZER)].dropna(
         subset=["change_unlearn", "change_retain"]
     )
     if plain.empty:
         why = "No run without a regularizer has finished with all of its changes of risk known."
-        return [("No answers", why)]
+        return [forgets, ("No further answers", why)]
     harm = plain.loc[plain["change_retain"].idxmax()]
     found = [
-        ("Which objective forgets?", _best(group)),
         ("Which harms retention?", _harms(group, plain)),
         ("How far do the runs go?", _furthest(plain, harm)),
         ("In which layers?", _layers(group, plain, harm)),
         ("From which step on?", _steps(plain)),
         ("Through which tokens?", _tokens(group, plain, harm)),
     ]
-    return [(question, " ".join(lines)) for question, lines in found]
+    return [forgets, *((question, " ".join(lines)) for question, lines in found)]
 
 
 def _best(group: Group) -> list[str]:
