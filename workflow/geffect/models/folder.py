@@ -23,7 +23,8 @@ from geffect.models.components import check_blocks, component_map
 from geffect.models.compute import frozen
 
 DIVERGED = "DIVERGED.json"  # stands in for weights that do not exist
-_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+TOKENIZER = "tokenizer.json"
+_VOCABULARIES = (TOKENIZER, "tokenizer.model", "vocab.json", "vocab.txt")
 _WHAT_TO_DO = "name a complete folder of save_pretrained, or remove this one and make it again"
 
 
@@ -141,8 +142,8 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     _quiet()
     folder = Path(folder)
     # Without any of these transformers would make an empty one.
-    missing = [] if any((folder / name).is_file() for name in _VOCABULARIES) else ["tokenizer.json"]
-    _check_files(folder, missing, "tokenizer.json")
+    missing = [] if any((folder / name).is_file() for name in _VOCABULARIES) else [TOKENIZER]
+    _check_files(folder, missing, TOKENIZER)
     _check_files(folder, [], "config.json")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
@@ -151,6 +152,20 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     if tokenizer.eos_token_id is None or not tokenizer.is_fast:
         raise ModelError(f"{folder}: the tokenizer needs an EOS token and character offsets (fast)")
     return cast(PreTrainedTokenizerFast, tokenizer)
+
+
+def add_tokenizer(folder: str | Path, of: str | Path) -> None:
+    """Adds tokenizer.json to a model folder, from which the tokenizer can be read without torch.
+
+    Args:
+        folder: lacks that file.
+        of: the model folder whose tokenizer it is, in whatever format.
+
+    Raises:
+        ModelError, DamagedError: as `load_tokenizer`.
+    """
+    with files.written(Path(folder) / TOKENIZER) as partial:
+        load_tokenizer(of).backend_tokenizer.save(str(partial))
 
 
 def positions_of(config: PretrainedConfig) -> int | None:
