@@ -569,7 +569,7 @@ def test_max_rows_keeps_the_first_rows_of_each_data_set(speaking, encoder, evalu
     np.testing.assert_allclose(limited["nll"], first["nll"], rtol=1e-12)
 
 
-@pytest.mark.parametrize("value", ["absent", None, []])
+@pytest.mark.parametrize("value", ["absent", None, [], math.nan, pd.NA])
 @pytest.mark.parametrize(
     ("dataset", "field"),
     [
@@ -583,7 +583,7 @@ def test_a_row_without_a_needed_field_is_named(
     speaking, encoder, evaluation_data, dataset, field, value
 ):
     row = evaluation_data[dataset][1]
-    if value == "absent":
+    if isinstance(value, str):
         del row[field]
     else:
         row[field] = value
@@ -597,7 +597,7 @@ def test_a_row_without_a_needed_field_is_named(
 # What data sets lack
 
 
-@pytest.mark.parametrize("value", ["absent", None])
+@pytest.mark.parametrize("value", ["absent", None, math.nan])
 def test_what_needs_an_absent_field_is_missing_and_all_else_is_as_before(
     speaking, encoder, evaluation_data, value
 ):
@@ -615,10 +615,10 @@ def test_what_needs_an_absent_field_is_missing_and_all_else_is_as_before(
     for field, columns in needs.items():
         data = copy.deepcopy(evaluation_data)
         for row in [row for rows in data.values() for row in rows]:
-            if value == "absent":
+            if isinstance(value, str):
                 row.pop(field, None)
             elif field in row:
-                row[field] = None
+                row[field] = value
         found = samples(model, encoder, data, settings).set_index(["dataset"])
         for dataset in DATASETS:
             had = field in evaluation_data[dataset][0]
