@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -25,6 +26,8 @@ from geffect.models.compute import frozen
 DIVERGED = "DIVERGED.json"  # stands in for weights that do not exist
 TOKENIZER = "tokenizer.json"
 _VOCABULARIES = (TOKENIZER, "tokenizer.model", "vocab.json", "vocab.txt")
+UNUSABLE = (OSError, ValueError, StrictDataclassError)
+"""What transformers raises for a config that it cannot use."""
 _WHAT_TO_DO = "name a complete folder of save_pretrained, or remove this one and make it again"
 
 
@@ -68,9 +71,9 @@ def load_model(
             experts_implementation="eager",
         )
     except SafetensorError as error:
-        raise DamagedError(folder, f"its weights are damaged ({_first_line(error)})") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: cannot be loaded ({_first_line(error)})") from error
+        raise DamagedError(folder, f"its weights are damaged ({reason(error)})") from error
+    except UNUSABLE as error:
+        raise ModelError(f"{folder}: cannot be loaded ({reason(error)})") from error
     except RuntimeError as error:
         if "mismatched_sizes" not in str(error):
             raise
@@ -128,8 +131,12 @@ def _check_files(folder: Path, missing: list[str], described: str) -> None:
         raise DamagedError(folder, f"its {described} is damaged", _WHAT_TO_DO) from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def reason(error: Exception) -> str:
+    """What an error of transformers says, in one line."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    if isinstance(error, StrictDataclassError):  # of a config; where it was found comes first
+        return lines[-1].strip().removeprefix("TypeError: ")
+    return lines[0]
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
@@ -147,8 +154,8 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     _check_files(folder, [], "config.json")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder}: no tokenizer ({_first_line(error)})") from error
+    except (*UNUSABLE, KeyError) as error:
+        raise ModelError(f"{folder}: no tokenizer ({reason(error)})") from error
     if tokenizer.eos_token_id is None or not tokenizer.is_fast:
         raise ModelError(f"{folder}: the tokenizer needs an EOS token and character offsets (fast)")
     return cast(PreTrainedTokenizerFast, tokenizer)
@@ -184,8 +191,8 @@ def positions(folder: str | Path) -> int | None:
     _check_files(Path(folder), files.missing_files(folder, ["config.json"]), "config.json")
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: no usable config.json ({_first_line(error)})") from error
+    except UNUSABLE as error:
+        raise ModelError(f"{folder}: no usable config.json ({reason(error)})") from error
     return positions_of(config)
 
 
