@@ -23,6 +23,7 @@ from geffect.training.resume import Resume
 
 HARM = SelectionSettings(drop=0.3, by="e_retain", every=1, rows=6)
 WAYS = [dataclasses.replace(HARM, by=by) for by in ("e_retain", "logp", "random", "entropy")]
+ALMOST_ALL = dataclasses.replace(HARM, drop=0.97, by="random")
 SMALL = dataclasses.replace(PAPER, epochs=4, batch_size=4, micro_batch_size=2, learning_rate=1e-3)
 
 
@@ -316,8 +317,8 @@ def test_the_geffect_of_a_wrapped_objective_is_that_of_what_is_left_of_the_forge
     assert not np.allclose(total_at(plain), total_at(found))
 
 
-@pytest.mark.parametrize("settings", WAYS, ids=lambda s: s.by)
-@pytest.mark.parametrize("objective", ["ga", "wga", "tnpo", "npo", "simnpo"])
+@pytest.mark.parametrize("settings", [*WAYS[:2], ALMOST_ALL], ids=lambda s: f"{s.by} {s.drop}")
+@pytest.mark.parametrize("objective", ["ga", "tnpo", "npo", "simnpo"])
 def test_weights_are_those_of_what_is_left_and_add_up_to_the_geffect(
     objective, settings, cell_of, tiny_model, moved, tokenizer
 ):
@@ -339,6 +340,8 @@ def test_weights_are_those_of_what_is_left_and_add_up_to_the_geffect(
         assert abs(parts.sum() - expected) <= 1e-9 * parts.abs().sum()
     of_sample = instances[instances["component"].eq("total")].set_index("sample")["weight"]
     by_sample = tokens["weight"].groupby(tokens["sample"])
+    none_left = by_sample.max().eq(0)
+    assert none_left.any() or settings is not ALMOST_ALL, f"{(~gone).sum()} of {len(tokens)} left"
     own = by_sample.mean() if cell.objective.reduction == "token" else by_sample.max()
     np.testing.assert_allclose(of_sample, own, rtol=1e-9)
 
