@@ -77,6 +77,7 @@ cases(
         ({"training/unlearn/max_grad_norm": INF}, "training.unlearn.max_grad_norm: inf"),
         ({"regularizers/kl/coefficient": -INF}, "regularizers.kl.coefficient: -inf"),
         ({f"{PHI}/config/initializer_range": NAN}, "config.initializer_range: nan"),
+        ({f"{PHI}/config/initializer_range": "1e-3"}, "initializer_range: ", "write 1.0e-3"),
         ({f"{PHI}/unlearn/learning_rate": "1e-3"}, "unlearn.learning_rate", "write 1.0e-3"),
         ({f"{PHI}/finetune/learning_rate": "2E5"}, "finetune.learning_rate", "write 2.0e+5"),
         ({f"{PHI}/unlearn/learning_rate": "0.001"}, "unlearn.learning_rate", "write 0.001"),
@@ -332,6 +333,7 @@ cases(
         (f"{REWEIGHT} --set beta=1", "hyper-parameters are alpha, not beta"),
         (f"{REWEIGHT}", "hyper-parameters are alpha, not none"),
         (f"{REWEIGHT} --set alpha=1 --out nowhere/e.csv", "--out nowhere/e.csv", "no such folder"),
+        (f"{REWEIGHT} --set alpha=1 --out {{place}}/tables", "tables: is a folder"),
         (f"{REWEIGHT.replace('wga', 'wgaa')} --set alpha=1", "wgaa", "wga"),
         (f"{REWEIGHT.replace('wga', 'rmu')} --set layer=1 --set c=1", "rmu", "does not reweight"),
         (REWEIGHT.replace("tokens", "nowhere") + " --set alpha=1", "nowhere.parquet"),
@@ -357,10 +359,12 @@ cases(
         ("θ_o: cut tokenizer.json", "tokenizer.json is damaged", "renamed to"),
         ("θ_o: config vocab_size=9999", "other sizes than its config.json", "renamed to"),
         ("θ_o: config model_type=nonsense", "original: no usable config.json", "nonsense"),
+        ("θ_o: config hidden_act=3", "Field 'hidden_act' expected str, got int"),
         ("table: cut", "forget10.parquet: is damaged", "renamed to"),
         ("table: no answer", "forget rows, row 0: its answer is missing or not text"),
         ("architecture nonsense", "architecture 'nonsense'"),
         ("activation nonsense", "architecture 'phi': cannot be built", "nonsense"),
+        ("activation 3", "architecture 'phi': Field 'hidden_act' expected str, got int"),
         ("key hiden_size", "unknown config key 'hiden_size'"),
         ("hub data", "cannot be downloaded", "data.source: directory"),
         ("hub model", "cannot be downloaded", "source: path"),
@@ -719,7 +723,7 @@ def work(wrong, place, request, monkeypatch):
         case ["architecture", name]:
             check_model(build(name, **({"head_dim": 4} if name == "gemma" else {})), True, True)
         case ["activation", name]:
-            build(hidden_act=name)
+            build(hidden_act=int(name) if name.isdigit() else name)
         case ["key", name]:
             build(**{name: 3})
     model, original = build(), place / RUN / "models/original"

@@ -29,6 +29,7 @@ def main(job):
                 model = load_model(inputs.model, device)
                 about["rounded"][bits] = round_weights(model, bits)
                 tables[bits] = recall.table(model)
+                del model  # two models at once may not fit
                 context.log.info("%d bits: %.0f%% of weights", bits, 100 * about["rounded"][bits])
         key, missing = frames.key_of(wildcards), nothing(TOFU_SETS, TOFU_SETS)
         write(tables, "bits", (WHOLE_BITS, *params.bits), missing, key, output.quantized)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from common import rows_of
 
-from geffect.data.rows import read_rows, texts, trainable
+from geffect.data.rows import plain, read_rows, texts, trainable
 
 
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.json", "rows.jsonl"])
@@ -23,6 +23,14 @@ def test_rows_come_back_from_every_kind_of_table(name, tmp_path):
     found = read_rows(path)
     assert found == rows
     assert all(type(row["perturbed_answer"]) is list for row in found)
+
+
+def test_rows_of_a_data_frame_have_nothing_where_pandas_has_no_value():
+    frame = pd.DataFrame({"a": ["x", None], "b": [1.5, None], "c": [[1], None]})
+    frame["d"] = pd.array([3, None], dtype="Int64")
+    first, second = (plain(row) for row in frame.to_dict("records"))
+    assert first == {"a": "x", "b": 1.5, "c": [1], "d": 3}
+    assert second == dict.fromkeys("abcd")
 
 
 def test_held_out_rows_are_those_with_the_first_numbers(rng):

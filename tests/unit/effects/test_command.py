@@ -181,6 +181,7 @@ def test_mistakes_are_one_line_and_nothing_is_written(
     [
         ("--template", "Q: {question}", "--template.text: must end with {answer}"),
         ("--micro-batch-size", "0", "--micro-batch-size 0"),
+        ("--threads", "0", "--threads 0: use 1 or more"),
         ("--out", "forget.jsonl", "forget.jsonl: no folder to write to"),
         ("--components", "totl", "component 'totl'"),
         ("--regularizer", "rr:layer=4", "rr: layer 4, but PhiForCausalLM has 3 blocks; choose"),

@@ -14,6 +14,7 @@ from geffect.data.batches import IGNORED
 from geffect.effects.gradients import gradient
 from geffect.effects.measurement import Measurement
 from geffect.effects.selection import SelectionSettings, TokenSelection
+from geffect.errors import NotFiniteError
 from geffect.losses.loss import RISK
 from geffect.losses.view import next_tokens
 from geffect.models.components import component_map
@@ -22,6 +23,7 @@ from geffect.training.resume import Resume
 
 HARM = SelectionSettings(drop=0.3, by="e_retain", every=1, rows=6)
 WAYS = [dataclasses.replace(HARM, by=by) for by in ("e_retain", "logp", "random", "entropy")]
+ALMOST_ALL = dataclasses.replace(HARM, drop=0.98, by="random")
 SMALL = dataclasses.replace(PAPER, epochs=4, batch_size=4, micro_batch_size=2, learning_rate=1e-3)
 
 
@@ -313,6 +315,54 @@ def test_the_geffect_of_a_wrapped_objective_is_that_of_what_is_left_of_the_forge
     plain.begin(original, original)
     plain.at(model, 7)
     assert not np.allclose(total_at(plain), total_at(found))
+
+
+@pytest.mark.parametrize("settings", [*WAYS[:2], ALMOST_ALL], ids=lambda s: f"{s.by} {s.drop}")
+@pytest.mark.parametrize("objective", ["ga", "tnpo", "npo", "simnpo"])
+def test_weights_are_those_of_what_is_left_and_add_up_to_the_geffect(
+    objective, settings, cell_of, tiny_model, moved, tokenizer
+):
+    cell = cell_of(objective, None)
+    original = tiny_model("phi", dtype=torch.float64, tokenizer=tokenizer)
+    draws = cell.draw(original.config.hidden_size)
+    found = Measurement(cell, draws, {}, cell.held_out, 4, selection=settings)
+    found.begin(original, original)
+    found.at(moved(original), 7)
+    tables = found.tables()
+    tokens, instances = tables["tokens"], tables["instances"]
+    gone = tokens["weight"].eq(0)
+    assert gone.sum() == settings.dropped(len(tokens))
+    pooled = len(cell.forget) if cell.objective.reduction == "sample" else (~gone).sum()
+    for dataset in ("unlearn", "retain"):
+        parts = tokens["weight"] * tokens[f"e_{dataset}"] / pooled
+        of_total = "term == 'objective' and component == 'total' and dataset == @dataset"
+        expected = tables["geffect"].query(of_total)["geffect"].item()
+        assert abs(parts.sum() - expected) <= 1e-9 * parts.abs().sum()
+    of_sample = instances[instances["component"].eq("total")].set_index("sample")["weight"]
+    by_sample = tokens["weight"].groupby(tokens["sample"])
+    none_left = by_sample.max().eq(0)
+    assert none_left.any() or settings is not ALMOST_ALL, f"{(~gone).sum()} of {len(tokens)} left"
+    own = by_sample.mean() if cell.objective.reduction == "token" else by_sample.max()
+    np.testing.assert_allclose(of_sample, own, rtol=1e-9)
+
+
+def test_where_it_cannot_be_known_what_is_left_there_is_no_weight(
+    cell_of, tiny_model, tokenizer, monkeypatch
+):
+    cell = cell_of("ga", None)
+    model = tiny_model("phi", dtype=torch.float64, tokenizer=tokenizer)
+    found = Measurement(cell, cell.draw(16), {}, cell.held_out, 4, selection=HARM)
+    found.begin(model)
+    found.at(model, 0)
+
+    def broken(*_):
+        raise NotFiniteError("token selection: not finite")
+
+    monkeypatch.setattr(found.select, "at", broken)
+    found.at(model, 5)
+    for name in ("tokens", "instances"):
+        by_step = found.tables()[name].set_index("step")["weight"]
+        assert by_step[0].notna().all() and by_step[5].isna().all()
 
 
 def found_order(cell):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from common import EOS
 from scipy.stats import ks_2samp
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from geffect.data.encoding import Encoder, Example, encode_text
 from geffect.data.templates import Template
@@ -316,15 +316,29 @@ def test_no_more_is_generated_than_the_shortest_prompt_leaves_room_for(model, pr
 
 
 @pytest.mark.parametrize("micro_batch_size", [1, 4, 64])
-def test_no_prompt_is_carried_beyond_the_positions_that_a_model_has_learnt(
-    micro_batch_size, prompts, seed
+@pytest.mark.parametrize("length", [16, 25])
+@pytest.mark.parametrize("positions", ["learnt", "rotary"])
+def test_no_prompt_is_carried_beyond_the_positions_that_a_model_knows(
+    positions, length, micro_batch_size, model, prompts, seed, monkeypatch
 ):
-    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16}
-    torch.manual_seed(seed)
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, initializer_range=0.5, **sizes))
-    model = model.double().eval()
-    found = generate(model, Spelling(), prompts, 16, micro_batch_size)
+    if positions == "learnt":
+        sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 16}
+        torch.manual_seed(seed)
+        model = GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, initializer_range=0.5, **sizes))
+        model = model.double().eval()
+    else:
+        model.config.max_position_embeddings = 16
+    prompts = [*prompts, *prompts[:4]]  # those of one length are continued together
+    sizes, real = [], model.generate
+
+    def noted(**arguments):
+        sizes.append(len(arguments["input_ids"]))
+        return real(**arguments)
+
+    monkeypatch.setattr(model, "generate", noted)
+    found = generate(model, Spelling(), prompts, length, micro_batch_size)
     assert found == expected_texts(model, prompts, 16)
+    assert (max(sizes) > 1) == (micro_batch_size > 1)
 
 
 def test_a_prompt_without_budget_gets_an_empty_text(model, prompts):
@@ -335,11 +349,27 @@ def test_a_prompt_without_budget_gets_an_empty_text(model, prompts):
     assert generate(model, Spelling(), prompts, 1, 64) == [""] * len(prompts)
 
 
-def test_a_sampling_configuration_of_the_model_does_not_count(model, prompts):
-    expected = generate(model, Spelling(), prompts, 16, 4)
-    config = model.generation_config
-    config.do_sample, config.temperature, config.top_p, config.top_k = True, 5.0, 0.5, 3
-    assert generate(model, Spelling(), prompts, 16, 4) == expected
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"do_sample": True, "temperature": 5.0, "top_p": 0.5, "top_k": 3},
+        {"repetition_penalty": 5.0},
+        {"no_repeat_ngram_size": 1},
+        {"min_new_tokens": 12},
+        {"suppress_tokens": [*range(1, VOCABULARY, 2)]},
+        {"eos_token_id": [*range(1, VOCABULARY, 2)]},
+        {"forced_eos_token_id": 1},
+        {"num_beams": 3, "num_return_sequences": 2},
+        {"stop_strings": ["river"], "max_length": 3, "max_time": 0.0},
+    ],
+    ids=lambda own: next(iter(own)),
+)
+def test_a_models_own_settings_of_generation_do_not_count(own, stopping, prompts, recwarn, caplog):
+    expected = expected_texts(stopping, prompts, 16)
+    stopping.generation_config = config = GenerationConfig(**own)
+    assert generate(stopping, Spelling(), prompts, 16, 4) == expected
+    assert stopping.generation_config is config and own.items() <= config.to_dict().items()
+    assert not recwarn.list and not caplog.records
 
 
 # Samples
@@ -539,7 +569,7 @@ def test_max_rows_keeps_the_first_rows_of_each_data_set(speaking, encoder, evalu
     np.testing.assert_allclose(limited["nll"], first["nll"], rtol=1e-12)
 
 
-@pytest.mark.parametrize("value", ["absent", None, []])
+@pytest.mark.parametrize("value", ["absent", None, [], math.nan, pd.NA])
 @pytest.mark.parametrize(
     ("dataset", "field"),
     [
@@ -553,7 +583,7 @@ def test_a_row_without_a_needed_field_is_named(
     speaking, encoder, evaluation_data, dataset, field, value
 ):
     row = evaluation_data[dataset][1]
-    if value == "absent":
+    if isinstance(value, str):
         del row[field]
     else:
         row[field] = value
@@ -567,7 +597,7 @@ def test_a_row_without_a_needed_field_is_named(
 # What data sets lack
 
 
-@pytest.mark.parametrize("value", ["absent", None])
+@pytest.mark.parametrize("value", ["absent", None, math.nan])
 def test_what_needs_an_absent_field_is_missing_and_all_else_is_as_before(
     speaking, encoder, evaluation_data, value
 ):
@@ -585,10 +615,10 @@ def test_what_needs_an_absent_field_is_missing_and_all_else_is_as_before(
     for field, columns in needs.items():
         data = copy.deepcopy(evaluation_data)
         for row in [row for rows in data.values() for row in rows]:
-            if value == "absent":
+            if isinstance(value, str):
                 row.pop(field, None)
             elif field in row:
-                row[field] = None
+                row[field] = value
         found = samples(model, encoder, data, settings).set_index(["dataset"])
         for dataset in DATASETS:
             had = field in evaluation_data[dataset][0]

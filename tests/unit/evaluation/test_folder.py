@@ -226,6 +226,33 @@ def test_what_the_command_cannot_do_is_one_line(model_folder, data_folder, tmp_p
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.parametrize("harm", ["no tokenizer", "cut off", "a cell's folder"])
+@pytest.mark.parametrize("out", ["logs/out", "out"])
+def test_a_damaged_model_is_one_line_and_stays_where_it_is(
+    harm, out, model_folder, data_folder, tmp_path, capsys
+):
+    given = model = model_folder("model")
+    if harm == "no tokenizer":
+        (model / "tokenizer.json").unlink()
+    elif harm == "cut off":
+        weights = model / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-100])
+    else:
+        given = tmp_path / "cell"
+        given.mkdir()
+        (given / "provenance.json").write_text("{}")
+    before = sorted(given.iterdir())
+    with pytest.raises(SystemExit) as ended:
+        run_command(
+            *(given, "--data", data_folder[0], "--split", "forget10", "--template", "phi"),
+            *("--out", tmp_path / out, "--set", "max_rows=1"),
+        )
+    said = (tmp_path / out / "evaluate.log").read_text().splitlines()
+    assert ended.value.code == 1 and "Traceback" not in capsys.readouterr().err
+    assert [f"error: {given}: " in line for line in said].count(True) == 1
+    assert "renamed" not in "".join(said) and sorted(given.iterdir()) == before
+
+
 def test_tofus_own_files_are_found_and_holdout_may_be_lacking(tmp_path):
     for name in ("forget05", "retain", "real_authors", "world_facts"):
         (tmp_path / f"{name}_perturbed.json").touch()

@@ -1,11 +1,19 @@
-"""Where a loaded model lies."""
+"""Where a loaded model lies, and what a folder has to hold."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from geffect.errors import ModelError
 from geffect.models import folder
-from geffect.models.folder import load_model
+from geffect.models.folder import load_model, load_tokenizer, save_model
+
+SCRIPT = Path(__file__).resolve().parents[3] / "workflow/scripts/take_model.py"
 
 
 @pytest.mark.parametrize(
@@ -50,3 +58,44 @@ def test_the_record_of_a_divergence_wins_over_weights_beside_it(tiny_model, tmp_
     folder.files.write_json({"step": 3, "reason": "broken"}, tmp_path / folder.DIVERGED)
     with pytest.raises(ModelError, match="the run diverged"):
         load_model(tmp_path)
+
+
+class Params(dict):
+    """As Snakemake has them: what is in it by attribute too."""
+
+    __getattr__ = dict.__getitem__
+
+
+@pytest.mark.parametrize("other_format", [True, False])
+def test_a_model_that_is_taken_has_a_tokenizer_that_the_pages_can_read(
+    other_format, tiny_model, tokenizer, tmp_path
+):
+    """Everything else reads vocab.json and merges.txt too."""
+    own, taken = tmp_path / "own", tmp_path / "run/models/taken"
+    save_model(tiny_model(dtype=torch.float32, tokenizer=tokenizer), tokenizer, own)
+    if other_format:
+        tokenizer.backend_tokenizer.model.save(str(own))
+        (own / "tokenizer.json").unlink()
+        config = json.loads((own / "tokenizer_config.json").read_text())
+        config["tokenizer_class"] = "GPT2Tokenizer"
+        (own / "tokenizer_config.json").write_text(json.dumps(config))
+    before = {path: path.read_bytes() for path in own.iterdir()}
+    spec = importlib.util.spec_from_file_location("take_model_script", SCRIPT)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    script.main(
+        SimpleNamespace(downloaded=[]),
+        SimpleNamespace(model=taken, record=tmp_path / "run/record.json"),
+        Params(given={"path": str(own)}, code="c"),
+        {},
+        tmp_path / "run/logs/take.log",
+    )
+    assert {path: path.read_bytes() for path in own.iterdir()} == before
+    assert (taken / "tokenizer.json").is_symlink() == (not other_format)
+    text = "Who wrote „Élise“?\nNobody  knows."
+    read = Tokenizer.from_file(str(taken / "tokenizer.json"))
+    ids = tokenizer(text)["input_ids"]
+    assert read.encode(text).ids == ids and read.decode(ids, skip_special_tokens=False) == text
+    loaded, given = load_tokenizer(taken), load_tokenizer(own)
+    assert loaded(text, return_offsets_mapping=True) == given(text, return_offsets_mapping=True)
+    assert loaded.eos_token_id == given.eos_token_id == tokenizer.eos_token_id

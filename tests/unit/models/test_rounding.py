@@ -1,5 +1,11 @@
 """Rounding to nearest: how far a weight moves, which weights move, and what is refused."""
 
+import contextlib
+import importlib.util
+import weakref
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -83,3 +89,39 @@ def test_a_model_whose_weights_are_mostly_elsewhere_is_refused(tiny_model, monke
     with pytest.raises(ModelError, match="most weights of its blocks are in no linear layer"):
         round_weights(model, 4)
     assert all(p.equal(old) for p, old in zip(model.parameters(), before, strict=True))
+
+
+def test_the_job_holds_one_model_at_a_time(monkeypatch, tmp_path):
+    path = Path(__file__).resolve().parents[3] / "workflow/scripts/quantize.py"
+    spec = importlib.util.spec_from_file_location("quantize_script", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    models, tables = weakref.WeakSet(), {}
+
+    def load_model(*_):
+        assert not len(models), "two models at once may not fit"
+        models.add(model := nn.Linear(2, 2))
+        return model
+
+    def write(found, *_):
+        tables.update(found)
+
+    recall = SimpleNamespace(table=lambda model: bool(model.weight.numel()), why={})
+    fakes = {"load_model": load_model, "write": write, "read_rows": lambda path: []}
+    fakes |= {"round_weights": lambda model, bits: 0.5, "Recall": lambda *_: recall}
+    fakes |= {"holds_weights": lambda *_: True, "Encoder": SimpleNamespace(of=lambda *_: None)}
+    for name, fake in fakes.items():
+        monkeypatch.setattr(script, name, fake)
+    monkeypatch.setattr(script.context, "computing", lambda *_: contextlib.nullcontext("cpu"))
+    monkeypatch.setattr(script.provenance, "made_of", lambda *_: None)
+    monkeypatch.setattr(script.provenance, "record", lambda _: {})
+    monkeypatch.setattr(script.frames, "key_of", lambda _: {})
+    inputs = {"model": "m", "unlearn": "u", "retain": "r"}
+    params = SimpleNamespace(bits=[8, 4, 2], max_rows=3, template={}, micro_batch_size=1)
+    output = SimpleNamespace(quantized=tmp_path / "q.parquet", record=tmp_path / "q.json")
+
+    class Inputs(dict):
+        __getattr__ = dict.__getitem__
+
+    script.main(SimpleNamespace(input=Inputs(inputs), output=output, params=params, wildcards={}))
+    assert tables == dict.fromkeys([script.WHOLE_BITS, 8, 4, 2], True)

@@ -121,6 +121,12 @@ def test_another_figure_is_drawn_from_its_file_and_no_torch_is_imported(run, tmp
     assert (tmp_path / "out/figures/tiny/forget05/norms.pdf").stat().st_size > 0
 
 
+def test_a_number_of_processes_that_cannot_be_is_one_line(run):
+    with pytest.raises(SystemExit) as ended:
+        command.main([str(run), "--processes", "0"])
+    assert str(ended.value) == "error: --processes 0: use 1 or more"
+
+
 def test_two_processes_draw_the_same_as_one(run, tmp_path):
     for number in ("1", "2"):
         out = ["--out", str(tmp_path / number), "--processes", number]

@@ -154,6 +154,13 @@ def _short(value: Any) -> str:
 # --- Architectures and model folders.
 
 
+def check_numbers(config: Mapping, where: str) -> None:
+    """Raises ConfigError, naming `where` and the key, for a number that YAML has read as text."""
+    for name, value in config.items():
+        if isinstance(value, str) and _as_number(value):
+            raise ConfigError(f"{where}.{name}: {_wrong_type(value, ['number'])}")
+
+
 def check_architecture(config: Mapping, where: str) -> None:
     """Raises ConfigError, naming `where`, for numbers of heads that do not fit one another."""
     names = ("hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim")

@@ -490,6 +490,7 @@ class Config:
             )
         self._check_finetuned(name)
         if self.source(name) == "scratch":
+            checks.check_numbers(entry["config"], f"{where}.config")
             checks.check_architecture(entry["config"], f"{where}.config")
         known = self._known_layers(name)
         first, layers = next(iter(known.items()))

@@ -1,7 +1,7 @@
 """Reading the rows of data tables, wherever they came from."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,17 @@ def read_rows(path: str | Path) -> list[dict]:
     What a row does not have is None.
     """
     frame = _read_lines(path) if str(path).endswith((".json", ".jsonl")) else frames.read(path)
-    return [{k: _plain(v) for k, v in row.items()} for row in frame.to_dict("records")]
+    return [plain(row) for row in frame.to_dict("records")]
+
+
+def plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a data frame with lists for arrays, and with None for what it does not have."""
+    return {name: _plain(value) for name, value in row.items()}
 
 
 def _plain(value: Any) -> Any:
     value = value.tolist() if hasattr(value, "tolist") else value
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if value is pd.NA or (isinstance(value, float) and math.isnan(value)) else value
 
 
 def _read_lines(path: str | Path) -> pd.DataFrame:

@@ -164,8 +164,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(given: argparse.Namespace) -> None:
-    if given.micro_batch_size < 1:
-        raise ConfigError(f"--micro-batch-size {given.micro_batch_size}: use 1 or more")
+    for option in ("micro_batch_size", "threads"):
+        if (value := getattr(given, option)) < 1:
+            raise ConfigError(f"--{option.replace('_', '-')} {value}: use 1 or more")
     checkpoints = checkpoints_of(given.checkpoints, given.original)
     check_shapes(checkpoints)
     original = checkpoints[0][1]

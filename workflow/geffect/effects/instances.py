@@ -33,8 +33,9 @@ from geffect.data.encoding import Example
 from geffect.effects.gradients import Components, Directions, Gradient, dot64, places
 from geffect.effects.rules import Inputs, Rule, by_forward_mode, differentiable, rule_of
 from geffect.effects.said import warn_once
+from geffect.effects.tokens import weighed
 from geffect.losses.loss import Loss
-from geffect.losses.view import View, forward, log_probabilities, next_tokens
+from geffect.losses.view import forward, log_probabilities, next_tokens
 from geffect.models.adapters import adapted_like
 from geffect.models.compute import computing_in, input_device
 from geffect.models.small import small
@@ -100,6 +101,7 @@ def instance_rows(
     components: Components,
     numbers: np.ndarray,
     objective: Loss | None = None,
+    left: Tensor | None = None,
 ) -> pd.DataFrame:
     """`instance_effects` as a table with a row per sample and place.
 
@@ -107,20 +109,23 @@ def instance_rows(
         batch: with reference log-probabilities (`losses.view.with_reference`).
         numbers: the numbers of the batch's rows [B].
         objective: adds the column `weight`, if it reweights log-likelihoods of these labels alone.
+        left: [B, T], the labels that a selection of tokens leaves to the objective; None for all.
 
     Returns:
         `sample`, `component`, `e_unlearn`, `e_retain` (missing where there is no such direction),
         `logp`, `logp_ref` (log p(s) in nats), and `weight` (of token weights: the mean over the
-        sample); all values in float64.
+        sample, in which those that are not left count 0); all values in float64.
     """
     logp, products = instance_effects(model, batch, directions, components)
     assert batch.logp_ref is not None
     columns = {"logp": _by_sample(logp), "logp_ref": _by_sample(batch.logp_ref)}
     if objective is not None and objective.weighs_labels_alone:
-        seen = View(next_tokens(batch) != IGNORED, logp, logp_ref=batch.logp_ref)
+        mask = next_tokens(batch) != IGNORED
+        seen = weighed(mask if left is None else left, logp, batch.logp_ref)
         weight = objective.weight(seen)
         if objective.reduction == "token":
-            weight = seen.per_sample(weight) / seen.lengths
+            weight = seen.per_sample(weight) / mask.sum(dim=1)
+        weight = weight.masked_fill(~seen.mask.any(dim=1), 0)
         columns["weight"] = weight.double().cpu().numpy()
     where = places(components)
     missing = dict.fromkeys(where, torch.full([len(numbers)], math.nan))

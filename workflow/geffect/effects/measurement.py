@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 
 from geffect.cells.cell import Cell
 from geffect.cells.draws import Draws
-from geffect.data.batches import Batch, collate
+from geffect.data.batches import IGNORED, Batch, collate
 from geffect.data.encoding import Example
 from geffect.data.rows import read_rows
 from geffect.effects.gradients import (
@@ -43,7 +43,7 @@ from geffect.effects.selection import SelectionSettings, TokenSelection
 from geffect.effects.tokens import token_effects, token_rows
 from geffect.errors import ModelError, NotFiniteError
 from geffect.losses.loss import RISK, Loss
-from geffect.losses.view import View, with_reference
+from geffect.losses.view import View, next_tokens, with_reference
 from geffect.models.adapters import Change, half_way, is_adapted, measured_in, original_beside
 from geffect.models.adapters import weights as adapter_weights
 from geffect.models.components import component_map
@@ -145,6 +145,8 @@ class Measurement:
             if selection is None
             else TokenSelection(cell, self.losses[OBJECTIVE], selection, micro_batch_size)
         )
+        self.left: list[torch.Tensor] | None = None
+        """Of the step: the labels [B, T] that the selection has left in the objective's batches."""
         self.trains_on_refusals = cell.trains_on_refusals
         self.pairs_refusals = cell.objective.pairs_refusals
         self.rows = {sample: row["row"] for sample, row in enumerate(cell.forget_rows)}
@@ -255,6 +257,7 @@ class Measurement:
         if self.trajectory is not None:
             self._keep("trajectory", step, self.trajectory.table(model))
         self._changes(model, step, values, gradients, components, moved)
+        self.left = None
         effects = effect_rows(
             self.coefficients,
             lambda name: self._exact(model, name, f"step {step}", step=step)[1],
@@ -276,10 +279,23 @@ class Measurement:
         self, model: PreTrainedModel, step: int, directions: Directions, components: Components
     ) -> None:
         looks_at_refusals = self.trains_on_refusals or self.pairs_refusals
-        weighted = None if looks_at_refusals else self.losses[OBJECTIVE]
+        # What a selection leaves cannot be known where the gradient that it goes by is not finite.
+        known = self.select is None or self.left is not None
+        weighted = None if looks_at_refusals or not known else self.losses[OBJECTIVE]
+
+        def of_rows(name: str, batches: Sequence[Batch]) -> Iterator[tuple]:
+            """Batches, the numbers of their rows, and the labels that are left of them."""
+            # An objective that weighs the labels of D_u alone has them in the same batches.
+            left: Sequence[torch.Tensor | None] = [None] * len(batches)
+            if self.left is not None and weighted is not None and name == UNLEARN:
+                left = self.left
+            rows = numbered(self.examples[name], batches)
+            for (numbers, batch), kept in zip(rows, left, strict=True):
+                yield batch, numbers, kept
+
         if self.instances:
-            for numbers, batch in numbered(self.examples[UNLEARN], self.batches[UNLEARN]):
-                rows = instance_rows(model, batch, directions, components, numbers, weighted)
+            for batch, numbers, left in of_rows(UNLEARN, self.batches[UNLEARN]):
+                rows = instance_rows(model, batch, directions, components, numbers, weighted, left)
                 self._keep("instances", step, rows)
         if self.tokens:
             sources = {ANSWER: (UNLEARN, self.batches[UNLEARN])}
@@ -287,9 +303,9 @@ class Measurement:
                 # Those beside the answers, or in their place.
                 refusals = [batch.refusal or batch for batch in self.batches[OBJECTIVE]]
                 sources[REFUSAL] = (OBJECTIVE, refusals)
-            for text, (name, batches) in sources.items():
-                for numbers, batch in numbered(self.examples[name], batches):
-                    rows = token_rows(model, batch, directions, numbers, weighted)
+            for text, source in sources.items():
+                for batch, numbers, left in of_rows(*source):
+                    rows = token_rows(model, batch, directions, numbers, weighted, left)
                     rows.insert(0, "text", text)
                     more = rows.columns.intersection(["weight"])
                     rows = rows.reindex(columns=["text", *TOKEN_COLUMNS, *more])
@@ -322,7 +338,7 @@ class Measurement:
         - instances: `sample` (position in D_u) and its `row` in the whole data set, `component`,
           `e_unlearn`, `e_retain` (∇R(D) · ∇log p(s)), `logp`, `logp_ref` (log p(s) in nats, under
           θ_o), and, where the objective declares one, its `weight` (of token weights: the mean over
-          the sample).
+          the sample). Tokens that a selection leaves out have the weight 0.
         - tokens: `text` (answer, or refusal for objectives that look at those), `sample`,
           `row`, `token` (position in the answer), `id` and `string` (the token's text), `logp`,
           `logp_ref`, `e_unlearn`, `e_retain`; `entropy` (nats), `runner_up` (the id of the most
@@ -377,6 +393,7 @@ class Measurement:
                 assert step is not None
                 with measured_in(model, ADAPTER):  # as in training
                     batches = self.select.at(model, batches, step)
+                self.left = [next_tokens(batch) != IGNORED for batch in batches]
             return gradient_over(model, self.losses[name], batches, what, look)
         except NotFiniteError as error:
             log.warning("%s: %s; its G-effects are missing", where, error)

@@ -137,6 +137,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if given.out and not Path(given.out).parent.is_dir():
             raise ConfigError(f"--out {given.out}: there is no such folder; make it first")
+        if given.out and Path(given.out).is_dir():
+            raise ConfigError(f"--out {given.out}: is a folder; name a file in it, such as e.csv")
         table = reweighted(
             frames.read(given.tokens), given.objective, dict(map(_setting, given.set))
         )

@@ -197,6 +197,7 @@ def token_rows(
     directions: Directions,
     numbers: np.ndarray,
     objective: Loss | None = None,
+    left: Tensor | None = None,
 ) -> pd.DataFrame:
     """`token_effects` as a table with a row per label token.
 
@@ -204,12 +205,13 @@ def token_rows(
         batch: with reference log-probabilities (`losses.view.with_reference`).
         numbers: the numbers of the batch's rows [B].
         objective: adds the column `weight`, if it reweights log-likelihoods of these labels alone.
+        left: [B, T], the labels that a selection of tokens leaves to the objective; None for all.
 
     Returns:
         `sample`, `token` (position among the sample's labels), `id`, `logp`, `logp_ref` (nats),
         `e_{name}` for every direction; `entropy` (nats), `runner_up` (the id of the most probable
         token other than the label), `logp_runner_up`, `e_{name}_runner_up`; and `weight` (a
-        sample's weight stands at each of its tokens). All values in float64.
+        sample's weight stands at each of its tokens; 0 at what is not left). All values in float64.
     """
     labels = next_tokens(batch)
     mask = labels != IGNORED
@@ -220,8 +222,8 @@ def token_rows(
     columns |= {"entropy": found.entropy, "logp_runner_up": found.logp_runner_up}
     columns |= {f"e_{name}_runner_up": e for name, e in found.effects_runner_up.items()}
     if objective is not None and objective.weighs_labels_alone:
-        view = View(mask, found.logp, logp_ref=batch.logp_ref)
-        columns["weight"] = view.by_token(objective.weight(view))
+        view = weighed(mask if left is None else left, found.logp, batch.logp_ref)
+        columns["weight"] = view.by_token(objective.weight(view)).masked_fill(~view.mask, 0)
     return pd.DataFrame(
         {
             "sample": numbers[mask.nonzero()[:, 0].cpu().numpy()],
@@ -231,6 +233,11 @@ def token_rows(
             **{name: values[mask].double().cpu().numpy() for name, values in columns.items()},
         }
     )
+
+
+def weighed(mask: Tensor, logp: Tensor, logp_ref: Tensor) -> View:
+    """What the weights of an objective look at, of the labels of a mask; all [B, T]."""
+    return View(mask, logp.masked_fill(~mask, 0), logp_ref=logp_ref.masked_fill(~mask, 0))
 
 
 def value_effects(

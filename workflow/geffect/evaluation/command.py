@@ -170,7 +170,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"error: {error}")
     from geffect.jobs import context
 
-    with context.job("evaluate", given.out / "evaluate.log"):
+    with context.job("evaluate", given.out / "evaluate.log", of_run=False):
         _run(given, *asked)
 
 

@@ -1,12 +1,13 @@
 """The passes of an evaluation: teacher-forced scores, generated texts, gradient norms."""
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from geffect.data.batches import IGNORED, collate
 from geffect.data.encoding import Example
@@ -106,7 +107,10 @@ def generate(
 
     Batches are padded on the left; each text is cut to its own prompt's budget, so it does not
     depend on its neighbours. A prompt of `length` tokens or more gets an empty continuation.
+    Where the model knows fewer positions, they take the place of `length`. Settings of generation
+    that the model brings along do not count.
     """
+    length = min(length, positions_of(model.config) or length)
     eos = tokenizer.eos_token_id
     texts = [""] * len(prompts)
     progress, done = Progress("answered questions", len(prompts)), 0
@@ -120,16 +124,12 @@ def generate(
                 ids[k, width - len(prompts[i]) :] = torch.tensor(prompts[i])
                 mask[k, width - len(prompts[i]) :] = 1
             device = input_device(model)
-            with autocast(device, several=True):
+            with autocast(device, several=True), _plain_settings(model):
                 output = cast(Any, model).generate(
                     input_ids=ids.to(device),
                     attention_mask=mask.to(device),
                     max_new_tokens=budget,
                     do_sample=False,
-                    num_beams=1,
-                    temperature=None,
-                    top_p=None,
-                    top_k=None,
                     eos_token_id=eos,
                     pad_token_id=eos,
                 )
@@ -142,13 +142,24 @@ def generate(
     return texts
 
 
+@contextlib.contextmanager
+def _plain_settings(model: PreTrainedModel) -> Iterator[None]:
+    """Without those of its generation_config.json, which count wherever a call does not say."""
+    own = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
 def _batched(
     lengths: Sequence[int], length: int, micro_batch_size: int, model: PreTrainedModel
 ) -> list[list[int]]:
     """Prompts that are continued together, in order of length.
 
     All get as many tokens as the shortest one may, which must not carry the longest one beyond the
-    positions that the model knows, unless it goes there alone.
+    positions that the model knows.
     """
     known = positions_of(model.config) or math.inf
     batches: list[list[int]] = []

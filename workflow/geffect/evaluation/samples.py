@@ -9,6 +9,7 @@ import pandas as pd
 from transformers import PreTrainedModel
 
 from geffect.data.encoding import Encoder, Example
+from geffect.data.rows import plain
 from geffect.errors import ConfigError, DataError
 from geffect.evaluation.metrics.membership import zlib_score
 from geffect.evaluation.metrics.probability import answer_probability, choice_probability
@@ -95,8 +96,8 @@ def samples(
         data: `unlearn` and `retain` rows (question, answer, paraphrased_question,
             paraphrased_answer, perturbed_answer), `real_authors` and `world_facts` rows
             (question, answer, perturbed_answer), and perhaps `holdout` rows (question, answer).
-            A data set may lack a field beyond these two in all its rows. Rows with an empty
-            question are running text (`Encoder.rows`).
+            A data set may lack a field beyond these two in all its rows, or have None or NaN there,
+            as pandas reads it. Rows with an empty question are running text (`Encoder.rows`).
 
     Returns:
         A row per question: `dataset`, `row`, `question`, `answer`, `generated`, `nll` and
@@ -111,7 +112,10 @@ def samples(
     Raises:
         DataError: a row lacks a field that others of its data set have.
     """
-    kept = {name: list(data.get(name, ()))[: settings.max_rows] for name in EVALUATION_SETS}
+    kept = {
+        name: [plain(row) for row in list(data.get(name, ()))[: settings.max_rows]]
+        for name in EVALUATION_SETS
+    }
     texts: dict[tuple[str, int, str], Example] = {}
     for dataset, rows in kept.items():
         fields = _fields(dataset, rows)

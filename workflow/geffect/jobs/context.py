@@ -18,8 +18,12 @@ log = logging.getLogger("geffect")
 
 
 @contextlib.contextmanager
-def job(name: str, log_path: str | Path) -> Iterator[None]:
+def job(name: str, log_path: str | Path, of_run: bool = True) -> Iterator[None]:
     """Logs to stderr and to `log_path`, keeps a record beside it, turns errors into one line.
+
+    Args:
+        of_run: whether it is a job of a run, whose log lies in `results/RUN/logs`. Only then is a
+            damaged file or folder of that run set aside; whatever else is damaged is the user's.
 
     Raises:
         SystemExit: with status 1, after a `GeffectError` was logged as one line; among them that
@@ -41,7 +45,11 @@ def job(name: str, log_path: str | Path) -> Iterator[None]:
                 log.info("done in %.1f s", time.monotonic() - started)
         except GeffectError as error:
             log.error("error: %s", error)
-            if isinstance(error, DamagedError) and _run_folder(log_path) in error.path.parents:
+            if (
+                of_run
+                and isinstance(error, DamagedError)
+                and _run_folder(log_path) in error.path.parents
+            ):
                 log.error("renamed to %s: the next run makes it again", files.set_aside(error.path))
             raise SystemExit(1) from None
         except KeyboardInterrupt:

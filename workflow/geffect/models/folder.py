@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -23,7 +24,10 @@ from geffect.models.components import check_blocks, component_map
 from geffect.models.compute import frozen
 
 DIVERGED = "DIVERGED.json"  # stands in for weights that do not exist
-_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+TOKENIZER = "tokenizer.json"
+_VOCABULARIES = (TOKENIZER, "tokenizer.model", "vocab.json", "vocab.txt")
+UNUSABLE = (OSError, ValueError, StrictDataclassError)
+"""What transformers raises for a config that it cannot use."""
 _WHAT_TO_DO = "name a complete folder of save_pretrained, or remove this one and make it again"
 
 
@@ -67,9 +71,9 @@ def load_model(
             experts_implementation="eager",
         )
     except SafetensorError as error:
-        raise DamagedError(folder, f"its weights are damaged ({_first_line(error)})") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: cannot be loaded ({_first_line(error)})") from error
+        raise DamagedError(folder, f"its weights are damaged ({reason(error)})") from error
+    except UNUSABLE as error:
+        raise ModelError(f"{folder}: cannot be loaded ({reason(error)})") from error
     except RuntimeError as error:
         if "mismatched_sizes" not in str(error):
             raise
@@ -127,8 +131,12 @@ def _check_files(folder: Path, missing: list[str], described: str) -> None:
         raise DamagedError(folder, f"its {described} is damaged", _WHAT_TO_DO) from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def reason(error: Exception) -> str:
+    """What an error of transformers says, in one line."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    if isinstance(error, StrictDataclassError):  # of a config; where it was found comes first
+        return lines[-1].strip().removeprefix("TypeError: ")
+    return lines[0]
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
@@ -141,16 +149,30 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     _quiet()
     folder = Path(folder)
     # Without any of these transformers would make an empty one.
-    missing = [] if any((folder / name).is_file() for name in _VOCABULARIES) else ["tokenizer.json"]
-    _check_files(folder, missing, "tokenizer.json")
+    missing = [] if any((folder / name).is_file() for name in _VOCABULARIES) else [TOKENIZER]
+    _check_files(folder, missing, TOKENIZER)
     _check_files(folder, [], "config.json")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder}: no tokenizer ({_first_line(error)})") from error
+    except (*UNUSABLE, KeyError) as error:
+        raise ModelError(f"{folder}: no tokenizer ({reason(error)})") from error
     if tokenizer.eos_token_id is None or not tokenizer.is_fast:
         raise ModelError(f"{folder}: the tokenizer needs an EOS token and character offsets (fast)")
     return cast(PreTrainedTokenizerFast, tokenizer)
+
+
+def add_tokenizer(folder: str | Path, of: str | Path) -> None:
+    """Adds tokenizer.json to a model folder, from which the tokenizer can be read without torch.
+
+    Args:
+        folder: lacks that file.
+        of: the model folder whose tokenizer it is, in whatever format.
+
+    Raises:
+        ModelError, DamagedError: as `load_tokenizer`.
+    """
+    with files.written(Path(folder) / TOKENIZER) as partial:
+        load_tokenizer(of).backend_tokenizer.save(str(partial))
 
 
 def positions_of(config: PretrainedConfig) -> int | None:
@@ -169,8 +191,8 @@ def positions(folder: str | Path) -> int | None:
     _check_files(Path(folder), files.missing_files(folder, ["config.json"]), "config.json")
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: no usable config.json ({_first_line(error)})") from error
+    except UNUSABLE as error:
+        raise ModelError(f"{folder}: no usable config.json ({reason(error)})") from error
     return positions_of(config)
 
 

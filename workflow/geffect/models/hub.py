@@ -8,6 +8,7 @@ from transformers import AutoConfig, PretrainedConfig
 from geffect import files
 from geffect.errors import ModelError
 from geffect.models.components import check_blocks
+from geffect.models.folder import UNUSABLE, reason
 from geffect.models.given import FILES
 from geffect.models.snapshots import snapshot
 
@@ -38,9 +39,10 @@ def download_model(
         snapshot(repository, revision, [_CONFIG], otherwise, folder=partial)
         try:
             config = AutoConfig.from_pretrained(partial, local_files_only=True)
-        except (OSError, ValueError) as error:
-            why = str(error).splitlines()[0]
-            raise ModelError(f"{repository} at {revision}: no usable config ({why})") from error
+        except UNUSABLE as error:
+            raise ModelError(
+                f"{repository} at {revision}: no usable config ({reason(error)})"
+            ) from error
         check_blocks(config, repository, layers)
         check(config)
         snapshot(repository, revision, FILES, otherwise, folder=partial)

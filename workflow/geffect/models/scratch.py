@@ -7,6 +7,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 
 from geffect.errors import ModelError
 from geffect.models.components import check_blocks
+from geffect.models.folder import UNUSABLE, reason
 
 EOS = "<|endoftext|>"
 
@@ -53,8 +54,11 @@ def build(
             bos_token_id=eos,
             pad_token_id=None,
         )
-    except ValueError as error:
-        raise ModelError(f"architecture {architecture!r}: {error}") from error
+    except UNUSABLE as error:
+        raise ModelError(
+            f"architecture {architecture!r}: {reason(error)}; change the model's architecture or "
+            "config"
+        ) from error
     check_blocks(config, f"architecture {architecture!r}")
     torch.manual_seed(seed)
     try:

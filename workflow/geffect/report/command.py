@@ -134,6 +134,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _draw(given: argparse.Namespace) -> None:
+    if given.processes < 1:
+        raise ConfigError(f"--processes {given.processes}: use 1 or more")
     catalogue = registry.catalogue(registry.FIGURE, tuple(given.figure))
     there: dict[Place, tuple[dict, Results]] = {}
     for place, cells in _places(cells_of(given.run)).items():

@@ -292,6 +292,25 @@ def test_at_matched_retention_the_least_that_is_recited_comes_first():
     assert "no table by which objectives could be ranked" in without.replace("\n", " ")
 
 
+@pytest.mark.parametrize("lost", ["all diverged", "no search ended", "no seed in common"])
+def test_where_nothing_is_left_at_matched_retention_the_page_says_so(lost):
+    place = Place().run("ga", matched=(0.6, 0.4)).run("npo", matched=(0.3, 0.2))
+    for row in place.matched if lost != "no seed in common" else []:
+        row["value"] = np.nan
+    if lost == "no seed in common":
+        for row in place.matched:
+            row["seed"] += 1
+    elif lost == "all diverged":
+        place.main = [row | {"status": "diverged"} for row in place.main]
+        place.metrics = [row | {"value": np.nan} for row in place.metrics]
+        place.risk = [row for row in place.risk if row["step"] == 0]
+    (group,) = place.groups()
+    assert group.matched.empty and list(group.matched["regularizer"]) == []
+    said = place.said()["Which objective forgets?"]
+    assert said == "Not answered: no run was evaluated at matched retention to the end."
+    assert ">nan" not in place.page(tables="tables.html")
+
+
 def test_more_blocks_are_not_taken_for_more_harm_in_each():
     """Four blocks are two, one and one: shallow has most, a block of deep has most."""
     shares = {"embed": 0.1, "shallow": 0.4, "middle": 0.1, "deep": 0.3, "lm": 0.1}
@@ -348,8 +367,8 @@ def test_nothing_is_said_of_a_rise_after_a_step_that_could_not_be_measured():
     place = Place().run("ga", retain=[0.01, np.nan, np.nan])
     (group,) = groups(place.tables())
     assert group.rows["from_step"].isna().all()
-    ((question, answer),) = sentences(group)
-    assert question == "No answers" and "all of its changes of risk known" in answer
+    _, (question, answer) = sentences(group)
+    assert question == "No further answers" and "all of its changes of risk known" in answer
 
 
 def test_the_tokens_are_those_of_an_objective_that_weighs_tokens():
@@ -408,10 +427,19 @@ def test_one_objective_alone_is_compared_with_nothing():
 )
 def test_where_no_run_can_answer_the_page_says_so(run):
     place = Place().run("ga", **run)
-    assert list(place.said()) == ["No answers"]
+    assert list(place.said()) == ["Which objective forgets?", "No further answers"]
     page = place.page()
     assert "No run without a regularizer has finished" in page
     assert next(iter(run.values())) in page and ">nan" not in page
+
+
+def test_a_grid_of_regularized_runs_says_which_forgets():
+    place = Place().run("ga", regularizer="kl", matched=(0.6, 0.4))
+    place.run("npo", regularizer="gd", matched=(0.3, 0.2))
+    said = place.said()
+    assert "npo+gd recites least of D_u (20%); ga+kl most (40%)" in said["Which objective forgets?"]
+    assert "No run without a regularizer has finished" in said["No further answers"]
+    assert "npo+gd recites least of D_u" in place.page()
 
 
 def test_a_badge_of_several_parts_counts_them():

@@ -145,7 +145,7 @@ def _group(tables: Tables, main: pd.DataFrame) -> Group:
     done = {run: _seeds(strengths, run) for run in runs}
     common, compared = seeds.comparable({run: done[run] for run in runs if done[run]})
     risk = tables.risk[tables.risk["seed"].isin(common)] if len(tables.risk) else tables.risk
-    risk = risk[[run in compared for run in risk[RUN].itertuples(index=False, name=None)]]
+    risk = _among(risk, compared)
     curves = {run: _curves(risk, run) for run in compared}
     rise = _common_rise([curves[run] for run in compared if run[1] == NO_REGULARIZER])
     rows, thirds, at_equal = [], {}, {}
@@ -195,6 +195,11 @@ def _of(frame: pd.DataFrame, run: tuple[str, str]) -> pd.DataFrame:
     if frame.empty:
         return frame
     return frame[frame["objective"].eq(run[0]) & frame["regularizer"].eq(run[1])]
+
+
+def _among(frame: pd.DataFrame, runs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    chosen = [run in runs for run in frame[RUN].itertuples(index=False, name=None)]
+    return frame.loc[chosen]  # without rows, frame[[]] would choose no columns
 
 
 def _wide(metrics: pd.DataFrame, names: Mapping[str, tuple[str, str]]) -> pd.DataFrame:
@@ -346,8 +351,7 @@ def _matched(
     values = _wide(tables.matched, MATCHED)
     chosen = tables.shares[tables.shares["chosen"].eq(True)].drop_duplicates(CELL)
     rows = values.merge(chosen[[*RUN, "seed", "a"]], on=[*RUN, "seed"])
-    rows = rows[rows["seed"].isin(common)]
-    rows = rows[[run in compared for run in rows[RUN].itertuples(index=False, name=None)]]
+    rows = _among(rows[rows["seed"].isin(common)], compared)
     counts = rows.groupby(RUN, sort=False)["seed"].transform("size")
     whole = rows[counts.eq(len(common))]
     by_run = whole.sort_values("seed").groupby(RUN, sort=False)
@@ -368,23 +372,23 @@ def name(run: tuple[str, str]) -> str:
 
 def sentences(group: Group) -> list[tuple[str, str]]:
     """(question, answer) of one group; all but the first are of runs without a regularizer."""
+    forgets = ("Which objective forgets?", " ".join(_best(group)))
     rows = group.rows
     plain = rows[rows["regularizer"].eq(NO_REGULARIZER)].dropna(
         subset=["change_unlearn", "change_retain"]
     )
     if plain.empty:
         why = "No run without a regularizer has finished with all of its changes of risk known."
-        return [("No answers", why)]
+        return [forgets, ("No further answers", why)]
     harm = plain.loc[plain["change_retain"].idxmax()]
     found = [
-        ("Which objective forgets?", _best(group)),
         ("Which harms retention?", _harms(group, plain)),
         ("How far do the runs go?", _furthest(plain, harm)),
         ("In which layers?", _layers(group, plain, harm)),
         ("From which step on?", _steps(plain)),
         ("Through which tokens?", _tokens(group, plain, harm)),
     ]
-    return [(question, " ".join(lines)) for question, lines in found]
+    return [forgets, *((question, " ".join(lines)) for question, lines in found)]
 
 
 def _best(group: Group) -> list[str]:
