@@ -17,6 +17,15 @@ _NO_RECORD = "no record"
 _MESSAGE = r"^    message: (.*?)(?:For further error details|^    \w+( \w+)?:)"
 
 
+def have_jobs_import_from(folder: Path) -> None:
+    """Has jobs take packages from a folder before those that are installed.
+
+    They are processes of their own, in which Snakemake puts the folder of their script last.
+    """
+    known = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(folder), *([known] if known else [])])
+
+
 def note_what_outlives_its_snakemake(workflow: Any) -> None:
     """Makes a job's own process note what its files were made of (params, code, inputs).
 

@@ -1,6 +1,5 @@
 """The library: beside this file in a checkout, installed where only the rules were fetched."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -9,10 +8,6 @@ from snakemake.exceptions import WorkflowError
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 if (WORKFLOW / "geffect").is_dir():
     sys.path.insert(0, str(WORKFLOW))
-    # Jobs are processes of their own, in which an installed package of this name would win.
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(WORKFLOW), os.environ.get("PYTHONPATH")])
-    )
 try:
     import geffect
 except ImportError:
@@ -23,3 +18,6 @@ except ImportError:
 import snakemake_internals
 from geffect.config.given import read_file
 from geffect.errors import GeffectError
+
+if (WORKFLOW / "geffect").is_dir():
+    snakemake_internals.have_jobs_import_from(WORKFLOW)
