@@ -28,9 +28,10 @@ def folder(tmp_path_factory, checkout):
     return checkout(tmp_path_factory.mktemp("hooks"))
 
 
-def snakemake(folder, *arguments, path=""):
+def snakemake(folder, *arguments, path="", more_config=()):
+    configuration = ["--configfile", NANO, *more_config]
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--configfile", NANO, "--cores", "1", *arguments],
+        [sys.executable, "-m", "snakemake", *configuration, "--cores", "1", *arguments],
         cwd=folder,
         env={
             **os.environ,
@@ -68,13 +69,13 @@ def test_what_outlives_its_snakemake_is_compared_with_the_configuration_like_all
     for name, seed in (("orphan", 1), ("changed", 2)):
         text = f"results: {mode}\ndata: {{fictional: {{seed: {seed}}}}}\n"
         (folder / f"{name}.yaml").write_text(text)
-    config = ("--configfile", NANO, "orphan.yaml")
+    orphan = {"more_config": ["orphan.yaml"]}
     target = ("--", f"{mode}/nano/data/full.parquet")
-    job = snakemake(folder, *config, "--mode", mode, "--no-hooks", "--nolock", *target)
+    job = snakemake(folder, "--mode", mode, "--no-hooks", "--nolock", *target, **orphan)
     assert job.returncode == 0, job.stderr
-    same = snakemake(folder, *config, "-n", *target)
+    same = snakemake(folder, "-n", *target, **orphan)
     assert "Nothing to be done" in same.stdout + same.stderr, same.stdout + same.stderr
-    changed = snakemake(folder, "--configfile", NANO, "changed.yaml", "-n", *target)
+    changed = snakemake(folder, "-n", *target, more_config=["changed.yaml"])
     assert "Nothing to be done" not in changed.stdout + changed.stderr
 
 
@@ -105,9 +106,7 @@ def test_measured_inside_the_run_a_cell_has_no_stage_of_its_own_for_it(folder):
     settings = folder / "inside.yaml"
     settings.write_text("geffect: {in_run: true}\nresults: inside\n")
     shutil.rmtree(folder / "inside", ignore_errors=True)
-    result = snakemake(
-        folder, "--configfile", NANO, settings, "--", "inside/nano/data/full.parquet"
-    )
+    result = snakemake(folder, "--", "inside/nano/data/full.parquet", more_config=[settings])
     assert result.returncode == 0, result.stderr
     manifest = json.loads((folder / "inside/nano/grid.json").read_text())
     stages = manifest["groups"][4]["rows"][0]["stages"]
