@@ -35,9 +35,8 @@ TEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: .venv/dev
 	$(TEST) -m "not slow and not slurm and not tofu and not trial"
 
-# In three: whole runs, Slurm's above all, wait most of their time.
 test-all: .venv/dev
-	$(subst -n 2,-n 3,$(TEST))
+	$(TEST)
 
 # The registry-wide tests on a file of your own: make test-loss FILE=my_objectives/floored_ga.py
 KIND ?= objective
