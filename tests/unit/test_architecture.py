@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "workflow/geffect"
 PAGE = REPOSITORY / "docs/architecture.md"
 
-ROOT = ("names", "errors", "files", "frames", "progress", "declarations")
+ROOT = ("names", "errors", "files", "frames", "messages", "progress", "declarations")
 LOSSES = (*ROOT, "models", "data", "losses")
 
 # Room -> the rooms, or single modules of a room, that it may import besides itself.

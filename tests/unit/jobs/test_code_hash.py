@@ -13,7 +13,7 @@ import pytest
 from geffect.jobs import code_hash as sources
 
 SCRIPTS = sources.PACKAGE.parent / "scripts"
-OUTSIDE = ("jobs", "config")  # the folders on which no result depends
+OUTSIDE = ("jobs", "config", "messages.py")  # no result depends on them
 
 FILES = {
     "__init__.py": "",
@@ -335,7 +335,7 @@ def test_what_an_entry_is_called_or_where_it_stands_in_the_list_is_no_surprise(p
     assert package.hash("one", "one") == package.hash("one")
 
 
-@pytest.mark.parametrize("folder", OUTSIDE)
+@pytest.mark.parametrize("folder", ["jobs", "config"])
 def test_how_a_job_is_run_and_found_again_does_not_count(folder, package):
     package.write(f"{folder}/__init__.py", "")
     package.write(f"{folder}/part.py", "VALUE = 1\n")
@@ -347,12 +347,22 @@ def test_how_a_job_is_run_and_found_again_does_not_count(folder, package):
     assert package.hash() == before
 
 
+def test_where_messages_go_does_not_count(package):
+    package.write("messages.py", "VALUE = 1\n")
+    package.edit("deep.py", "def deep", "from geffect import messages\n\n\ndef deep")
+    before = package.hash()
+    package.edit("messages.py", "1", "2")
+    assert package.hash() == before
+
+
 def test_only_the_packages_own_folders_are_outside(package):
     package.write("folder/jobs.py", "VALUE = 1\n")
     package.write("configuration.py", "VALUE = 1\n")
     package.edit("deep.py", "def deep", "from geffect.folder import jobs\n\n\ndef deep")
     package.edit("deep.py", "def deep", "from geffect import configuration\n\n\ndef deep")
-    for name in ("folder/jobs.py", "configuration.py"):
+    package.write("folder/messages.py", "VALUE = 1\n")
+    package.edit("deep.py", "def deep", "from geffect.folder import messages\n\n\ndef deep")
+    for name in ("folder/jobs.py", "folder/messages.py", "configuration.py"):
         before = package.hash()
         package.edit(name, "1", "2")
         assert package.hash() != before, name

@@ -18,6 +18,7 @@ from typing import Any
 
 from geffect.errors import ConfigError, GeffectError, ModelError
 from geffect.files import missing_files
+from geffect.messages import log, shown_by
 from geffect.names import OBJECTIVE, PRECISIONS, REGULARIZER
 
 TEMPLATE = r"Question: {question}\nAnswer: {answer}"
@@ -25,8 +26,6 @@ REFUSAL = "refusal"
 """The column of the refusals beside the answers, for losses that look at both."""
 
 _STEP = re.compile(r"(\d+)$")
-
-log = logging.getLogger("geffect")
 
 
 def checkpoints_of(
@@ -149,18 +148,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     """The command `geffect effects`: writes the tables and prints what it wrote."""
     given = parser().parse_args(arguments)
-    shown = logging.StreamHandler(sys.stderr)
-    shown.setFormatter(logging.Formatter("%(message)s"))
-    log.addHandler(shown)
-    before = log.level
-    log.setLevel(logging.INFO)
     try:
-        _run(given)
+        with shown_by(logging.StreamHandler(sys.stderr)):
+            _run(given)
     except GeffectError as error:
         sys.exit(f"error: {error}")
-    finally:
-        log.setLevel(before)
-        log.removeHandler(shown)
 
 
 def _run(given: argparse.Namespace) -> None:

@@ -32,10 +32,10 @@ from geffect.data.batches import IGNORED, Batch, collate
 from geffect.data.encoding import Example
 from geffect.effects.gradients import Components, Directions, Gradient, dot64, places
 from geffect.effects.rules import Inputs, Rule, by_forward_mode, differentiable, rule_of
-from geffect.effects.said import warn_once
 from geffect.effects.tokens import weighed
 from geffect.losses.loss import Loss
 from geffect.losses.view import forward, log_probabilities, next_tokens
+from geffect.messages import warn_once
 from geffect.models.adapters import adapted_like
 from geffect.models.compute import computing_in, input_device
 from geffect.models.small import small

@@ -23,9 +23,9 @@ from transformers import PreTrainedModel
 
 from geffect.data.batches import IGNORED, Batch
 from geffect.effects.gradients import Directions
-from geffect.effects.said import warn_once
 from geffect.losses.loss import Loss
 from geffect.losses.view import View, chosen, entropy, forward, next_tokens, runner_up
+from geffect.messages import warn_once
 from geffect.models.compute import raised
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 Workflows put it where they keep what a result depends on, so that an edit replans just the stages
 that import the edited file. The hash does not see comments, docstrings and type annotations; the
 text of errors (the arguments of `raise`, and the bodies of classes called ...Error); log lines; and
-the folders in `OUTSIDE`, from which nothing is imported that a number depends on.
+what is in `OUTSIDE`, from which nothing is imported that a number depends on.
 """
 
 import ast
@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
-OUTSIDE = ("jobs", "config")
+OUTSIDE = ("jobs", "config", "messages.py")
 _NO_FIELDS = ("ClassVar", "InitVar", "KW_ONLY")
 _LEVELS = ("debug", "info", "warning", "error", "exception")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -24,12 +24,12 @@ def code_hash(*entries: str | Path) -> str:
     Files that are found by name at run time (those of losses, whatever `importlib` imports) have to
     be passed as entries of their own.
     """
-    outside = [PACKAGE / folder for folder in OUTSIDE]
+    outside = [PACKAGE / name for name in OUTSIDE]
     reached: set[Path] = set()
     waiting = [Path(entry).resolve() for entry in entries]
     while waiting:
         path = waiting.pop()
-        if path not in reached and not any(path.is_relative_to(folder) for folder in outside):
+        if path not in reached and not any(path.is_relative_to(place) for place in outside):
             reached.add(path)
             waiting.extend(_imports(path))
     digest = hashlib.sha256()

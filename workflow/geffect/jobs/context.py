@@ -12,9 +12,7 @@ from typing import Any
 from geffect import files
 from geffect.errors import DamagedError, GeffectError
 from geffect.jobs import engine, records
-
-log = logging.getLogger("geffect")
-"""The logger above those of all modules; scripts of jobs use it directly."""
+from geffect.messages import log, shown_by
 
 
 @contextlib.contextmanager
@@ -31,16 +29,15 @@ def job(name: str, log_path: str | Path, of_run: bool = True) -> Iterator[None]:
             status 130 after Ctrl-C.
     """
     Path(log_path).parent.mkdir(parents=True, exist_ok=True)
-    log.setLevel(logging.INFO)
-    log.propagate = False
+    form = f"[%(asctime)s {name}] %(message)s", "%H:%M:%S"
     started = time.monotonic()
     with contextlib.ExitStack() as handlers:
-        handlers.enter_context(_logged_to(logging.StreamHandler(sys.stderr), name))
+        handlers.enter_context(shown_by(logging.StreamHandler(sys.stderr), *form))
         try:
             with records.recorded(records.record_path(log_path), name):
                 # Only now: a job that is refused must not empty the log of the one at work.
                 file = logging.FileHandler(log_path, mode="w")
-                handlers.enter_context(_logged_to(file, name))
+                handlers.enter_context(shown_by(file, *form))
                 yield
                 log.info("done in %.1f s", time.monotonic() - started)
         except GeffectError as error:
@@ -75,17 +72,6 @@ def computing(stage: str, name: str, script: Any) -> Iterator[Any]:
     """
     with job(name, script.log[0]):
         yield engine.prepared(stage, script)
-
-
-@contextlib.contextmanager
-def _logged_to(handler: logging.Handler, name: str) -> Iterator[None]:
-    handler.setFormatter(logging.Formatter(f"[%(asctime)s {name}] %(message)s", "%H:%M:%S"))
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        handler.close()
-        log.removeHandler(handler)
 
 
 def work(log_path: str | Path) -> Path:

@@ -19,11 +19,10 @@ from typing import Any
 
 from geffect import files
 from geffect.errors import ConfigError, DataError, GeffectError
+from geffect.messages import log, shown_by
 from geffect.names import CELL
 from geffect.report import registry
 from geffect.report.results import STAGES, Results
-
-log = logging.getLogger(__name__)
 
 Place = tuple[str, str] | None
 """A (model, split); None for the whole run."""
@@ -121,16 +120,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--figure", action="append", default=[], help="a file of another figure")
     parser.add_argument("--processes", type=int, default=2, help="default: %(default)s")
     given = parser.parse_args(arguments)
-    ours = logging.getLogger("geffect")
-    ours.setLevel(logging.INFO)
-    handler = logging.StreamHandler()
-    ours.addHandler(handler)
     try:
-        _draw(given)
+        with shown_by(logging.StreamHandler()):
+            _draw(given)
     except (GeffectError, OSError) as error:
         sys.exit(f"error: {error}")
-    finally:
-        ours.removeHandler(handler)
 
 
 def _draw(given: argparse.Namespace) -> None:
