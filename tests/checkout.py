@@ -2,12 +2,12 @@
 
 import os
 import re
-import subprocess
-import sys
+import tempfile
 from pathlib import Path
 
+import forked
+
 NANO = Path(__file__).parent / "integration/nano.yaml"
-FORKED = Path(__file__).parent / "forked.py"
 CELLS = ["npo+kl", "wga+nll", "rmu+rr", "ga_exploding+none"]
 FINITE = CELLS[:-1]
 REPORT = {"tables", "statements", "token_page", "figures", "run_figures", "overview"}
@@ -30,16 +30,13 @@ class Checkout:
 
     def run(self, *arguments, expect=0) -> str:
         """The output of Snakemake; scripts are forks (tests/forked.py), which saves imports."""
-        result = subprocess.run(
-            [sys.executable, str(FORKED), *map(str, arguments)],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(self.folder / "workflow")},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        output = result.stdout + result.stderr
-        assert result.returncode == expect, output
+        environment = {**os.environ, "PYTHONPATH": str(self.folder / "workflow")}
+        with tempfile.NamedTemporaryFile("r") as file:
+            status = forked.snakemake(
+                [*map(str, arguments)], self.folder, environment, Path(file.name)
+            )
+            output = file.read()
+        assert status == expect, output
         return output
 
     def planned(self, *arguments, more_config=()) -> dict[str, set[str]]:

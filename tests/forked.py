@@ -6,11 +6,16 @@ A script is a Python of its own, which takes seconds of CPU time to import torch
 imports what scripts import, and each of them is a fork of it: still a process of its own, with its
 own environment, exit status and memory. That such runs have the bytes of ordinary ones is what
 tests/slurm compares.
+
+From Python, `snakemake` spares Snakemake's own imports, too, and those of libraries that scripts
+share: what is not of the checkout is imported once for all runs.
 """
 
 import ast
 import contextlib
+import gc
 import importlib
+import multiprocessing
 import os
 import pickle
 import runpy
@@ -22,6 +27,13 @@ from pathlib import Path
 
 LATER = {"torch": ("geffect.effects.measurement", "transformers.models.phi.modeling_phi")}
 """What scripts that import a module import once they run."""
+LIBRARIES = (
+    "snakemake.cli",
+    "snakemake.script",
+    "torch",
+    *(name for later in LATER.values() for name in later if not name.startswith("geffect")),
+)
+"""What is imported once for all runs: nothing of a checkout, whose files tests edit."""
 
 
 def imported(script: str) -> None:
@@ -93,10 +105,23 @@ def execute(requests: socket.socket, script: str, environment: dict[str, str], r
             return int(answers.readline())
 
 
+THREADS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+"""As of a script that Snakemake starts with one thread."""
+
+
+@contextlib.contextmanager
+def _one_thread():
+    before = dict(os.environ)
+    os.environ.update(THREADS)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def main() -> None:
-    # As of a script that Snakemake starts with one thread.
-    for name in ("OMP", "OPENBLAS", "MKL"):
-        os.environ[f"{name}_NUM_THREADS"] = "1"
+    os.environ.update(THREADS)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         ours.close()
@@ -117,6 +142,31 @@ def main() -> None:
 
     script.PythonScript.execute_script = execute_script
     cli.main()
+
+
+def snakemake(arguments: list[str], folder: Path, environment: dict[str, str], output: Path) -> int:
+    """The exit status of Snakemake in a folder; what it and its scripts print goes to a file."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(LIBRARIES))
+    asked = (list(arguments), str(folder), environment, str(output))
+    process = context.Process(target=_inside, args=asked)
+    with _one_thread():  # as the server, which starts with the first process, shall have it
+        process.start()
+    process.join()
+    return process.exitcode
+
+
+def _inside(arguments, folder, environment, output) -> None:
+    gc.freeze()  # what was imported for all stays shared
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.argv[:] = [__file__, *arguments]
+    with open(output, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    main()
 
 
 if __name__ == "__main__":

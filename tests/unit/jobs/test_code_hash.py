@@ -44,12 +44,9 @@ def main(x):
 '''
 
 
-CACHED = ("_tree", "_normal_form", "_imports")
-
-
 def clear():
-    for name in CACHED:
-        getattr(sources, name).cache_clear()
+    sources._read.cache_clear()
+    sources._resolve.cache_clear()
 
 
 class Package:
@@ -420,13 +417,12 @@ def real(tmp_path, monkeypatch):
     shutil.copytree(SCRIPTS, tmp_path / "scripts", ignore=ignored)
     monkeypatch.setattr(sources, "PACKAGE", tmp_path / "geffect")
 
-    def by_content(function):
-        known = cache(lambda path, text: function(path))
-        return lambda path: known(path, path.read_text())
-
-    for name in CACHED:
-        monkeypatch.setattr(sources, name, by_content(getattr(sources, name).__wrapped__))
-    return tmp_path
+    known = cache(lambda path, text: read(path))
+    read = sources._read.__wrapped__
+    sources._resolve.cache_clear()
+    monkeypatch.setattr(sources, "_read", lambda path: known(path, path.read_text()))
+    yield tmp_path
+    sources._resolve.cache_clear()
 
 
 @pytest.mark.parametrize("stage", STAGES)

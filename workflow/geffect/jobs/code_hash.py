@@ -31,29 +31,30 @@ def code_hash(*entries: str | Path) -> str:
         path = waiting.pop()
         if path not in reached and not any(path.is_relative_to(place) for place in outside):
             reached.add(path)
-            waiting.extend(_imports(path))
+            waiting.extend(_read(path)[1])
     digest = hashlib.sha256()
     for path in sorted(reached):
         inside = path.is_relative_to(PACKAGE)
         name = path.relative_to(PACKAGE).as_posix() if inside else path.name
-        digest.update(f"{name}\n{_normal_form(path)}\n".encode())
+        digest.update(f"{name}\n{_read(path)[0]}\n".encode())
     return digest.hexdigest()[:16]
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    """A file without what is for readers and type checkers alone."""
+def _read(path: Path) -> tuple[str, tuple[Path, ...]]:
+    """A file without what is for readers and type checkers alone, and what it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-    return ast.fix_missing_locations(_WithoutTexts().visit(tree))
-
-
-@cache
-def _normal_form(path: Path) -> str:
-    return ast.dump(_tree(path))
+    visitor = _WithoutTexts()
+    form = ast.dump(visitor.visit(tree))
+    modules = [module for node in visitor.imports for module in _modules(path, node)]
+    return form, tuple(imported for module in modules for imported in _resolve(module))
 
 
 class _WithoutTexts(ast.NodeTransformer):
-    """Removes what cannot change a result from a syntax tree."""
+    """Removes what cannot change a result from a syntax tree, and notes the imports that stay."""
+
+    def __init__(self) -> None:
+        self.imports: list[ast.Import | ast.ImportFrom] = []
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
@@ -69,6 +70,12 @@ class _WithoutTexts(ast.NodeTransformer):
 
     visit_AsyncFunctionDef = visit_FunctionDef
 
+    def visit_Import(self, node: ast.Import | ast.ImportFrom) -> ast.AST:
+        self.imports.append(node)
+        return node
+
+    visit_ImportFrom = visit_Import
+
     def visit_arg(self, node: ast.arg) -> ast.arg:
         node.annotation = None
         return node
@@ -76,8 +83,7 @@ class _WithoutTexts(ast.NodeTransformer):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         if node.value is None:
             return None
-        assigned = ast.Assign(targets=[node.target], value=node.value)
-        return self.generic_visit(ast.copy_location(assigned, node))
+        return self.generic_visit(ast.Assign(targets=[node.target], value=node.value))
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         if node.name.endswith("Error") and any(map(_is_error, node.bases)):
@@ -117,16 +123,13 @@ def _is_error(base: ast.expr) -> bool:
     return ast.unparse(base).endswith(("Error", "Exception"))
 
 
-@cache
-def _imports(path: Path) -> tuple[Path, ...]:
-    modules = []
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.ImportFrom):
-            module = _absolute(path, node)
-            modules += [module, *(f"{module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            modules += [alias.name for alias in node.names]
-    return tuple(imported for module in modules for imported in _resolve(module))
+def _modules(path: Path, node: ast.Import | ast.ImportFrom) -> list[str]:
+    """The dotted names that a file imports by a statement, where these are modules."""
+    names = [alias.name for alias in node.names]
+    if isinstance(node, ast.Import):
+        return names
+    module = _absolute(path, node)
+    return [module, *(f"{module}.{name}" for name in names)]
 
 
 def _absolute(path: Path, node: ast.ImportFrom) -> str:
@@ -139,6 +142,7 @@ def _absolute(path: Path, node: ast.ImportFrom) -> str:
     return ".".join([*package, *([node.module] if node.module else [])])
 
 
+@cache
 def _resolve(module: str) -> list[Path]:
     """The files that importing a dotted name of this package runs, its parents included."""
     first, *parts = module.split(".")
