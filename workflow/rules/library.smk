@@ -6,7 +6,8 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 WORKFLOW = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
-if (WORKFLOW / "geffect").is_dir():
+BESIDE = (WORKFLOW / "geffect").is_dir()
+if BESIDE:
     sys.path.insert(0, str(WORKFLOW))
 try:
     import geffect
@@ -19,5 +20,5 @@ import snakemake_internals
 from geffect.config.given import read_file
 from geffect.errors import GeffectError
 
-if (WORKFLOW / "geffect").is_dir():
+if BESIDE:
     snakemake_internals.have_jobs_import_from(WORKFLOW)

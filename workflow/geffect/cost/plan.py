@@ -223,11 +223,19 @@ class Plan:
         source = "fictional" if self.raw["data"]["source"] == "fictional" else "tofu"
         return self.sizes.characters or _CHARACTERS[source]
 
-    def _passes(self, model: str) -> Passes:
+    def _passes(
+        self, model: str, settings: TrainingSettings | None = None, merged: bool = False
+    ) -> Passes:
+        """The passes of a model, or of its training with these settings."""
         shape = self.shape(model)
         precision = self.config.compute(model)["precision"]
         whole, refused = self._tokens(shape)[0], self._refusal(shape)[0]
-        return Passes(shape, precision, whole, refusal=refused)
+        passes = Passes(shape, precision, whole, refusal=refused)
+        if settings is None:
+            return passes
+        if settings.lora is not None:
+            passes = replace(passes, shape=shape.adapted(settings.lora, merged), backward=FORWARD)
+        return replace(passes, padding=1.05) if settings.length_bucket else passes
 
     def _batch(self, model: str, rows: int) -> Batch:
         whole, answer = self._tokens(self.shape(model))
@@ -371,11 +379,9 @@ class Plan:
             rows += entry.get("background_repeats", 0) * sum(self._background)
         settings = TrainingSettings(**self.config.training(model, stage))
         steps = settings.steps(rows)
-        passes = self._passes(model)
+        passes = self._passes(model, settings)
         if stage == "base_training" and self.sizes.background is None:
             passes = replace(passes, tokens=(_SHORT + _PROMPT) / _characters(shape))
-        if settings.length_bucket:
-            passes = replace(passes, padding=1.05)
         one = 4 * shape.parameters
         losses = Losses(watched=False, offload=self._offload(model))
         work, moments = self._training(model, passes, settings, steps, losses)
@@ -398,14 +404,11 @@ class Plan:
         raw, model = self.raw, cell.model
         settings = TrainingSettings(**self.config.training(model, "unlearn", cell.objective))
         adapted = settings.lora is not None
-        shape = self.shape(model).adapted(settings.lora, raw["geffect"]["parameters"] == MERGED)
         run, needs = self._unlearning(cell, settings), self._needs(cell)
-        passes, one = self._passes(model), 4 * shape.parameters
-        if adapted:
-            passes = replace(passes, shape=shape, backward=FORWARD)
+        passes = self._passes(model, settings, merged=raw["geffect"]["parameters"] == MERGED)
+        shape = passes.shape
+        one = 4 * shape.parameters
         trained = 4 * shape.trained  # what a checkpoint holds, and a resume state three times
-        if settings.length_bucket:
-            passes = replace(passes, padding=1.05)
         in_run, chosen = raw["geffect"]["in_run"], raw["geffect"]
         regularized = run.regularizer is not None
         losses = Losses(
@@ -540,9 +543,8 @@ class Plan:
 
     def _relearning(self, model: str, split: str, stage: str, count: int) -> Job:
         settings = TrainingSettings(**(self.config.relearning(model) or {}))
-        shape, passes = self.shape(model).adapted(settings.lora), self._passes(model)
-        if settings.lora is not None:
-            passes = replace(passes, shape=shape, backward=FORWARD)
+        passes = self._passes(model, settings)
+        shape = passes.shape
         rows, at_once = self.raw["relearn"]["rows"], self.raw["evaluation"]["micro_batch_size"]
         steps, (forget, held_out) = settings.steps(rows), self._rows(split)
         losses = Losses(decay=settings.weight_decay > 0, offload=self._offload(model))
