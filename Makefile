@@ -29,7 +29,8 @@ report: .venv/installed
 	$(BIN)/snakemake --configfile config/demo.yaml --quiet all --report results/demo/report.html
 	@echo "results/demo/report.html; with figures and links: results/demo/report/index.html"
 
-# In two processes, a file at a time (its tests may share a run), the long ones of integration first.
+# In two processes, a file at a time (its tests may share a run; tests/conftest.py), the long ones of
+# integration first.
 TEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: .venv/dev

@@ -15,6 +15,18 @@ REPORT = {"tables", "statements", "token_page", "figures", "run_figures", "overv
 TABLES = ("geffect", "risk", "trajectory", "instances", "tokens")
 
 
+def grid_of(cell: str) -> dict:
+    """The entry of a grid that has one cell of the nano configuration."""
+    objective, regularizer = cell.split("+")
+    return {
+        "models": ["nano-phi"],
+        "splits": ["forget10"],
+        "objectives": [objective],
+        "regularizers": [regularizer],
+        "seeds": [3],
+    }
+
+
 class Checkout:
     """A copy of the repository in which files may be edited, and its runs."""
 

@@ -4,6 +4,7 @@
 """
 
 import copy
+import functools
 import os
 import random
 import shutil
@@ -46,6 +47,25 @@ def pytest_configure(config):
 
 def pytest_report_header():
     return f"GEFFECT_TEST_SEED={SEED}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadfile`: files that share `local_run` stay in one process, which makes it."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    @functools.cache
+    def unit(file):
+        shares = "local_run" in (REPOSITORY / file).read_text(encoding="utf-8")
+        return "local_run" if shares else file
+
+    class Sharing(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return unit(super()._split_scope(nodeid))
+
+    return Sharing(config, log)
 
 
 def pytest_collection_modifyitems(items):

@@ -7,17 +7,20 @@ from pathlib import Path
 
 import cluster
 import pytest
-from checkout import CELLS, REPORT, TABLES
+from checkout import REPORT, TABLES, grid_of
 from cluster import Cluster, ClusterError
 from submitting import Submitted
 
 pytestmark = pytest.mark.slurm
 
 VARIANTS = [False, pytest.param(True, marks=pytest.mark.accounting)]
+# What a job computes does not depend on the others: one cell that ends well, and one that diverges.
+CELLS = ("npo+kl", "ga_exploding+none")
 # One job fewer a cell; a pretended GPU a job, so that the profile's GPU lines are obeyed.
 CHANGES = {
     "geffect": {"in_run": True},
     "models": {"nano-phi": {"resources": {"gpus": 1, "mem_mb": 4000}}},
+    "grid": [grid_of(cell) for cell in CELLS],
 }
 
 
