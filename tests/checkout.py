@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from pathlib import Path
 
 import forked
@@ -43,12 +42,9 @@ class Checkout:
     def run(self, *arguments, expect=0) -> str:
         """The output of Snakemake; scripts are forks (tests/forked.py), which saves imports."""
         environment = {**os.environ, "PYTHONPATH": str(self.folder / "workflow")}
-        with tempfile.NamedTemporaryFile("r") as file:
-            status = forked.snakemake(
-                [*map(str, arguments)], self.folder, environment, Path(file.name)
-            )
-            output = file.read()
-        assert status == expect, output
+        result = forked.snakemake([*map(str, arguments)], self.folder, environment)
+        output = result.stdout + result.stderr
+        assert result.returncode == expect, output
         return output
 
     def planned(self, *arguments, more_config=()) -> dict[str, set[str]]:

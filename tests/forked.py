@@ -21,7 +21,9 @@ import pickle
 import runpy
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
@@ -144,28 +146,32 @@ def main() -> None:
     cli.main()
 
 
-def snakemake(arguments: list[str], folder: Path, environment: dict[str, str], output: Path) -> int:
-    """The exit status of Snakemake in a folder; what it and its scripts print goes to a file."""
+def snakemake(
+    arguments: list[str], folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Snakemake in a folder, as `subprocess.run` tells of it."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(LIBRARIES))
-    asked = (list(arguments), str(folder), environment, str(output))
-    process = context.Process(target=_inside, args=asked)
-    with _one_thread():  # as the server, which starts with the first process, shall have it
-        process.start()
-    process.join()
-    return process.exitcode
+    with tempfile.NamedTemporaryFile("r") as output, tempfile.NamedTemporaryFile("r") as errors:
+        asked = (arguments, str(folder), environment, (output.name, errors.name))
+        process = context.Process(target=_inside, args=asked)
+        with _one_thread():  # as the server, which starts with the first process, shall have it
+            process.start()
+        process.join()
+        read = output.read(), errors.read()
+    return subprocess.CompletedProcess(arguments, process.exitcode, *read)
 
 
-def _inside(arguments, folder, environment, output) -> None:
+def _inside(arguments, folder, environment, files) -> None:
     gc.freeze()  # what was imported for all stays shared
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     sys.argv[:] = [__file__, *arguments]
-    with open(output, "w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    for number, path in enumerate(files, start=1):
+        with open(path, "w") as file:
+            os.dup2(file.fileno(), number)
     main()
 
 

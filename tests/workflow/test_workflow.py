@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 import yaml
 
@@ -110,7 +111,8 @@ class Grid:
 
     def run(self, *arguments, config=()):
         files = ["config/demo.yaml", "grid.yaml", *config]
-        result = snakemake("--cores", 1, *arguments, "--configfile", *files, cwd=self.folder)
+        asked = ["--cores", "1", *arguments, "--configfile", *files]
+        result = forked.snakemake(asked, self.folder, dict(os.environ))
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 
