@@ -209,12 +209,14 @@ def kept(tmp_path_factory, checkout, run):
     return finished, [keep]
 
 
+@pytest.mark.slow
 def test_with_kept_checkpoints_the_engine_replans_g_effects_and_no_training(kept):
     run, config = kept
     with more_code_in(run, "effects/gradients.py"):
         assert set(run.planned(more_config=config)) == {"geffect", *REPORT}
 
 
+@pytest.mark.slow
 def test_g_effects_of_kept_checkpoints_do_not_depend_on_the_training_loop(kept):
     run, config = kept
     allowed = ("geffect", *REPORT, "all")
@@ -239,6 +241,7 @@ def test_an_edit_replans_the_cells_that_use_it(file, old, new, cell, run):
     assert planned["unlearn"] == planned["geffect"] == planned["evaluate"] == {cell}
 
 
+@pytest.mark.slow
 def test_one_core_gives_the_same_bytes_and_a_cell_can_be_asked_for_by_path(run):
     wanted = [
         f"again/nano/cells/nano-phi/forget10/npo+kl/seed3/{name}.parquet"
@@ -253,6 +256,7 @@ def test_one_core_gives_the_same_bytes_and_a_cell_can_be_asked_for_by_path(run):
         assert first.read_bytes() == second.read_bytes(), name
 
 
+@pytest.mark.slow
 def test_measured_inside_the_run_the_tables_are_the_same_and_no_weights_stay(run):
     cells = ["npo+kl", "ga_exploding+none"]
     cell = "inside/nano/cells/nano-phi/forget10/{}/seed3/{}.parquet"
@@ -284,6 +288,7 @@ def test_measured_inside_the_run_the_tables_are_the_same_and_no_weights_stay(run
     }
 
 
+@pytest.mark.slow
 def test_chosen_steps_are_evaluated_inside_the_run_and_from_checkpoints_alike(run, kept):
     inside = run.cell("npo+kl", "metrics_at.parquet", "inside")
     stored, config = kept
@@ -403,6 +408,7 @@ def test_the_pages_of_a_run_open_from_disk(width, run, browser):
         assert browser.problems(run.path(f"report/{name}.html"), width) == [], name
 
 
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_report_opens_from_disk_and_holds_every_page(run, browser):
     file = run.path("report.html")

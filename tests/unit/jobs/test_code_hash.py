@@ -425,6 +425,7 @@ def real(tmp_path, monkeypatch):
     sources._resolve.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_sees_an_edit_of_every_module_that_it_imports_and_of_no_other(
     stage, real, imported
