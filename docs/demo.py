@@ -133,6 +133,7 @@ def _signed(value):
 
 if __name__ == "__main__":
     root, images = map(Path, sys.argv[1:3])
+    images.mkdir(parents=True, exist_ok=True)
     draw(root, images / "demo.png")
     for name in COPIES:
         reduce(root / name, images / Path(name).name, 64)
