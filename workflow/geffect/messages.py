@@ -34,5 +34,5 @@ def shown_by(
 
 @cache
 def warn_once(of: logging.Logger, message: str) -> None:
-    """Logs a warning of a module, unless this process has: each checkpoint is a model anew."""
+    """Logs a module's warning once per process: every checkpoint is a new model."""
     of.warning("%s", message)
